@@ -1,0 +1,1 @@
+"""The front door: words in, exit code out."""

@@ -1,0 +1,1 @@
+"""Talks to the disk and decides nothing: readers, spool, journal, outcomes files, report."""

@@ -1,0 +1,1 @@
+"""Talks HTTP to Dataverse and to the sign-in authority and decides nothing."""
