@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
 from typing import Final, Protocol, Self
+from urllib.parse import quote
 
 import aiohttp
 import anyio
@@ -57,8 +58,8 @@ DEFAULT_HEADERS: Final[Mapping[str, str]] = {
     "User-Agent": USER_AGENT,
 }
 
-#: Characters that may stand in a request target as they are (RFC 3986, and what Dataverse leaves unescaped).
-_SENDABLE: Final = re.compile(r"[!#-;=?-\[\]_a-z~]*\Z")
+#: Stands in a request target as it is; what is percent-encoded already stays so (RFC 3986).
+_AS_IT_IS: Final = "!#$%&'()*+,/:;=?@[]~"
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -188,7 +189,7 @@ class Transport:
 
     def _target(self, url: str) -> URL:
         """Where `url` leads; ForeignUrl unless that is the environment's own host."""
-        text = url if _SENDABLE.match(url) else str(URL(url))
+        text = quote(url, safe=_AS_IT_IS)
         if text.startswith("/"):
             return URL(f"{self._origin}{text}", encoded=True)
         if not _ABSOLUTE.match(text):
