@@ -1,0 +1,401 @@
+"""A run as a machine that can be single-stepped: tell it what happened, ask it what to do next.
+
+Owns: which rows are sent, read, sent again, held, settled, and when the run ends.
+Does not know: sockets, files, clocks, wire forms, kinds of jobs. The moment is passed in, bytes go in and out.
+Model: h11's `Connection`.
+
+A row's way: supply -> (read first) -> pool -> in flight -> settled; back to the pool after a roll-back or a passing
+fault; into doubt after a lost answer, until a read settles it or proves after `settle_after_s` that nothing happened.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bulklink.core.change_set_size import ChangeSetSizer
+from bulklink.core.fates import Fates
+from bulklink.core.groups import Groups
+from bulklink.core.halting import Reachability
+from bulklink.core.ledger import Ledger, OutcomeBlock
+from bulklink.core.look_desk import LOOK_ROWS, Round
+from bulklink.core.pace import Pace, ReplyFacts
+from bulklink.core.packing import Draw, Line, Locks, Supply, set_sizes
+from bulklink.core.reply import BatchReply, read_batch_reply, read_read_reply
+from bulklink.core.request import batch_headers, write_batch, write_read_batch
+from bulklink.core.verdict import Verdict, verdict_of
+from bulklink.core.work import Found, Why, Work
+from bulklink.errors import BooksError, BulklinkError, StoppedEarly
+from bulklink.vocabulary import Before
+
+Rows = NDArray[np.int64]
+
+#: A refusal that may mean "already so" waits for others to be read with it, but not longer.
+REFUSED_LOOK_WAIT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What a run may do. boundary: a random token that no cell holds; deadline_s: on the clock that is passed in."""
+
+    boundary: str
+    settle_after_s: float = 300.0
+    hub_parallelism: int = 1
+    max_failures: float = inf
+    deadline_s: float = inf
+
+
+class Send(NamedTuple):
+    """Post this body to ``$batch``. rows: what the journal must know first (empty for reads)."""
+
+    number: int
+    body: bytes
+    headers: Mapping[str, str]
+    rows: Rows
+    before: NDArray[np.uint8]
+    before_ids: NDArray[np.uint8] | None
+    attempts: NDArray[np.uint8]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing can change by this request."""
+        return not len(self.rows)
+
+
+class Wait(NamedTuple):
+    """Nothing to do before `until_s` (infinite: before an answer arrives), and why, in words."""
+
+    until_s: float
+    why: str
+
+
+class Finished(NamedTuple):
+    """Every row is settled."""
+
+
+class Halted(NamedTuple):
+    """The run stops here; open rows stay open."""
+
+    error: BulklinkError
+
+
+Step = Send | Wait | Finished | Halted
+
+
+@dataclass(slots=True)
+class _Flight:
+    number: int
+    sent_s: float
+    rows: Rows
+    sizes: list[int]
+    buckets: list[int] = field(default_factory=list)
+    round: Round | None = None
+
+
+class Engine:
+    """One run over the rows of a job."""
+
+    def __init__(
+        self,
+        work: Work,
+        ledger: Ledger,
+        settings: EngineSettings,
+        pace: Pace,
+        sizer: ChangeSetSizer,
+        groups: Groups | None = None,
+    ) -> None:
+        self._work = work
+        self._ledger = ledger
+        self._settings = settings
+        self._pace = pace
+        self._sizer = sizer
+        self._groups = groups
+        self._locks = Locks(settings.hub_parallelism)
+        self.fates = Fates(work, ledger, settings.settle_after_s, groups)
+        self._supply: Supply | Line | None = None
+        self._flights: dict[int, _Flight] = {}
+        self._reach = Reachability()
+        self._stop: BulklinkError | None = None
+        self._number = 0
+        self._refused_look_s = inf
+        self.operations_sent = 0
+        self.batches_sent = 0
+        self.change_sets_rolled_back = 0
+
+    # -- before the first step -------------------------------------------------------------------------------------
+
+    def resume_doubt(self, rows: Iterable[int], found: Iterable[Found], sent_s: float, now_s: float) -> None:
+        """Rows that an earlier, broken run had sent at `sent_s` (same clock) without learning what became of them."""
+        for row, first in zip(rows, found, strict=True):
+            if not self._ledger.is_settled(row):
+                self.fates.in_doubt([row], now_s, sent_s + self._settings.settle_after_s)
+                if first.before is not Before.UNKNOWN:
+                    self.fates.open.found[row] = first
+
+    # -- the machine -----------------------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Requests whose answers are awaited."""
+        return len(self._flights)
+
+    @property
+    def retried(self) -> int:
+        """How often a row was sent again after a passing fault."""
+        return self.fates.open.retried
+
+    def stop(self, error: BulklinkError) -> None:
+        """Send nothing more; answers that are under way still count. The first reason stays."""
+        self._stop = self._stop or error
+
+    def next_step(self, now_s: float) -> Step:
+        """What to do now. Never sleeps and never repeats itself: a `Send` that was handed out is in flight."""
+        if self._supply is None:
+            self._start()
+        self._check_limits(now_s)
+        if self._stop:
+            return Wait(inf, "stopping: waiting for the last answers") if self._flights else Halted(self._stop)
+        self.fates.wake(now_s)
+        if not self._has_work() and not self._flights:
+            self.fates.let_go()
+            if not self._has_work():
+                return self._end()
+        if not self._pace.may_send(now_s):
+            until_s, why = self._pace.wait_until(now_s) or (inf, "all requests allowed are in flight")
+            return Wait(min(until_s, self._settings.deadline_s), why)
+        return self._read_step(now_s) or self._write_step(now_s) or self._idle(now_s)
+
+    def replied(self, number: int, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> None:
+        """The answer to request `number` has arrived, whatever it says. Raises KeyError for an unknown number."""
+        flight = self._land(number)
+        if flight.round is not None:
+            reply = read_read_reply(status, headers, body, len(flight.round.open))
+        else:
+            reply = read_batch_reply(status, headers, body, flight.sizes)
+        throttled = self._throttled(reply)
+        self._learn(flight, status, reply, now_s, lost=False)
+        if status < 500:
+            self._reach.answered()
+        elif reply.refused is not None:
+            self._unreachable(now_s, f"status {status}")
+        if reply.refused is not None and not throttled and verdict_of(reply.refused) is Verdict.SIGN_IN:
+            self._put_back(flight, now_s)
+            self.stop(self.fates.whole_job_refused(reply.refused, flight.rows))
+        elif flight.round is not None:
+            self._round_answered(flight.round, reply, now_s)
+        elif throttled:
+            self.fates.open.put_back(flight.rows.tolist(), now_s, alone=False)
+        else:
+            self._batch_answered(flight, reply, now_s)
+
+    def lost(self, number: int, why: str, now_s: float, *, may_have_arrived: bool) -> None:
+        """Request `number` brought no answer. Raises KeyError for an unknown number."""
+        flight = self._land(number)
+        self._learn(flight, 0, None, now_s, lost=may_have_arrived)
+        self._unreachable(now_s, why)
+        if flight.round is not None or not may_have_arrived:
+            self._put_back(flight, now_s)
+        else:
+            self.fates.in_doubt(flight.rows.tolist(), now_s, now_s + self._settings.settle_after_s)
+
+    def take_settled(self) -> list[OutcomeBlock]:
+        """The rows settled since the last call."""
+        return self.fates.settler.take()
+
+    def close(self) -> list[OutcomeBlock]:
+        """How the open rows of a halted run stand: the ones known not to be done, so that nobody doubts them."""
+        in_flight = [row for flight in self._flights.values() for row in flight.rows.tolist()]
+        self.fates.note_open_rows(in_flight)
+        return self.take_settled()
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def _land(self, number: int) -> _Flight:
+        flight = self._flights.pop(number)
+        self._locks.give_back(flight.buckets)
+        return flight
+
+    def _put_back(self, flight: _Flight, now_s: float) -> None:
+        """Nothing of this request was executed."""
+        if flight.round is not None:
+            self.fates.desk.again(flight.round, now_s + self._reach.pause_s())
+        else:
+            self.fates.open.put_back(flight.rows.tolist(), now_s + self._reach.pause_s(), alone=False)
+
+    def _batch_answered(self, flight: _Flight, reply: BatchReply, now_s: float) -> None:
+        if reply.all_succeeded and not self._work.has_riders and not self.fates.open.knows_any_of(flight.rows):
+            self.fates.settler.succeeded(flight.rows, reply.statuses, reply.request_id)
+            self.fates.accepted()
+            return
+        if reply.refused is not None:
+            maximum = self.fates.refused_whole(flight.rows, reply.refused, now_s)
+            if maximum:
+                self._pace.batch_size_refused(maximum)
+        else:
+            self.change_sets_rolled_back += len(reply.blame) + len(reply.unblamed)
+            self.fates.answered(flight.rows, flight.sizes, reply, now_s)
+        if self.fates.stop_reason:
+            self.stop(self.fates.stop_reason)
+        if self.fates.desk.waiting(Why.REFUSED) and self._refused_look_s == inf:
+            self._refused_look_s = now_s + REFUSED_LOOK_WAIT_S
+
+    def _round_answered(self, one: Round, reply: BatchReply, now_s: float) -> None:
+        if reply.refused is not None and self._throttled(reply):
+            self.fates.desk.again(one, now_s)
+            return
+        self.fates.read(one, reply, now_s)
+        if self.fates.stop_reason:
+            self.stop(self.fates.stop_reason)
+
+    @staticmethod
+    def _throttled(reply: BatchReply) -> bool:
+        return reply.refused is not None and verdict_of(reply.refused) is Verdict.THROTTLED
+
+    def _learn(self, flight: _Flight, status: int, reply: BatchReply | None, now_s: float, *, lost: bool) -> None:
+        throttled = reply is not None and self._throttled(reply)
+        refused = reply.refused if reply is not None else None
+        smaller = reply is not None and any(
+            verdict_of(answer) is Verdict.RETRY_SMALLER for answer in reply.answers.values() if answer.status >= 500
+        )
+        operations = len(flight.round.open) if flight.round is not None else len(flight.rows)
+        self._pace.replied(
+            ReplyFacts(
+                number=flight.number,
+                operations=operations,
+                sent_s=flight.sent_s,
+                received_s=now_s,
+                status=status,
+                throttled_code=(refused.code if throttled and refused else ""),
+                retry_after_s=refused.retry_after_s if throttled and refused else None,
+                dop_hint=reply.dop_hint if reply is not None else None,
+                lost=lost,
+                smaller=smaller,
+            )
+        )
+        if reply is not None and refused is None and flight.round is None and self._groups is None:
+            rolled_back = bool(reply.blame or reply.unblamed)
+            self._sizer.learned(max(flight.sizes), operations, now_s - flight.sent_s, rolled_back=rolled_back)
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        open_rows = self._ledger.open_rows()
+        known = self.fates.open.doubts.rows()
+        rows = np.setdiff1d(open_rows, np.array(known, np.int64), assume_unique=True) if known else open_rows
+        rows = self.fates.operations_of(rows)
+        if self._groups is not None:
+            self._groups.begin(open_rows, known)
+            rows = self._groups.in_order(rows)
+            self._supply = Line(rows)
+        else:
+            self._supply = Supply(self._work.buckets, rows)
+
+    def _has_work(self) -> bool:
+        return bool(self._supply and self._supply.left) or self.fates.has_work()
+
+    def _end(self) -> Finished | Halted:
+        missing = self._work.rows - self._ledger.settled
+        if missing:
+            return Halted(BooksError(f"{missing} rows are neither settled nor waiting for anything."))
+        return Finished()
+
+    def _check_limits(self, now_s: float) -> None:
+        if self._stop:
+            return
+        if now_s >= self._settings.deadline_s:
+            self.stop(StoppedEarly("The deadline has come."))
+        elif self._ledger.not_as_asked > self._settings.max_failures:
+            self.stop(StoppedEarly(f"{self._ledger.not_as_asked} rows are not as asked: more than max_failures allows."))
+
+    def _unreachable(self, now_s: float, why: str) -> None:
+        error = self._reach.failed(now_s, why)
+        if error:
+            self.stop(error)
+
+    def _read_step(self, now_s: float) -> Send | None:
+        desk = self.fates.desk
+        refused = desk.waiting(Why.REFUSED)
+        idle = not (self._supply and self._supply.left) and not self.fates.open.sendable
+        if refused and not (idle or refused >= LOOK_ROWS or now_s >= self._refused_look_s):
+            return None
+        one = desk.next_round(now_s)
+        if one is None:
+            return None
+        if one.why is Why.REFUSED:
+            self._refused_look_s = inf
+        one.asked_s = now_s
+        self._number += 1
+        boundary = f"batch_{self._settings.boundary}_{self._number}"
+        body = write_read_batch(boundary, [request for _, request, _ in one.open])
+        self._fly(_Flight(self._number, now_s, np.zeros(0, np.int64), [], round=one), len(one.open), now_s)
+        none = np.zeros(0, np.uint8)
+        return Send(self._number, body, batch_headers(boundary), np.zeros(0, np.int64), none, None, none)
+
+    def _write_step(self, now_s: float) -> Send | None:
+        size = self._pace.batch_size
+        draw = self.fates.open.draw(size, self._sizer.size, self._locks)
+        if not len(draw.rows):
+            draw = self._draw_fresh(size)
+            if not len(draw.rows):
+                # What was drawn has to be read first.
+                return self._read_step(now_s) if self.fates.desk.waiting(Why.FIRST) else None
+        self._number += 1
+        return self._send(draw, now_s)
+
+    def _draw_fresh(self, size: int) -> Draw:
+        """Rows nobody has touched: those to be read first go to the desk, the others are sent."""
+        assert self._supply is not None
+        if not self._supply.left or self.fates.desk.waiting(Why.FIRST) or self._is_ahead(size):
+            return Draw(np.zeros(0, np.int64), [])
+        rows = self._supply.draw(max(size, 1), self._locks)
+        if not len(rows):
+            return Draw(rows, [])
+        look = self._work.looks_first(rows)
+        if look.any():
+            more = self._supply.draw(max(0, LOOK_ROWS - int(look.sum())), Locks(1)) if look.all() else rows[:0]
+            self.fates.desk.ask(Why.FIRST, [*rows[look].tolist(), *more.tolist()])
+            rows = rows[~look]
+        if self._groups is not None:
+            self.fates.ready(rows.tolist())
+            return self.fates.open.draw(size, self._sizer.size, self._locks)
+        return Draw(rows, set_sizes(len(rows), self._sizer.size))
+
+    def _is_ahead(self, size: int) -> bool:
+        """Enough rows were read already: what was found should not grow old."""
+        return self.fates.open.sendable > max(LOOK_ROWS, size * self._pace.limit)
+
+    def _send(self, draw: Draw, now_s: float) -> Send:
+        rows = draw.rows
+        found = [self.fates.open.found.get(row) for row in rows.tolist()] if self.fates.open.found else [None] * len(rows)
+        attempts = self.fates.open.count_attempt(rows)
+        boundary = f"batch_{self._settings.boundary}_{self._number}"
+        body = write_batch(boundary, self._work.operations(rows, found), draw.sizes)
+        buckets = np.unique(self._work.buckets[rows]).tolist()
+        self._locks.take(buckets)
+        self._fly(_Flight(self._number, now_s, rows, draw.sizes, buckets), len(rows), now_s)
+        self.batches_sent += 1
+        self.operations_sent += len(rows)
+        before, before_ids = _before_columns(found)
+        return Send(self._number, body, batch_headers(boundary), rows, before, before_ids, attempts)
+
+    def _fly(self, flight: _Flight, operations: int, now_s: float) -> None:
+        self._flights[flight.number] = flight
+        self._pace.sent(flight.number, operations, now_s)
+
+    def _idle(self, now_s: float) -> Wait:
+        due = [moment for moment in (self.fates.next_due_s(), self._refused_look_s) if moment is not None]
+        until_s = min(due, default=inf)
+        until_s = min(max(until_s, now_s), self._settings.deadline_s)
+        return Wait(until_s, self.fates.why_waiting() if not self._flights else "waiting for answers")
+
+
+def _before_columns(found: Sequence[Found | None]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """What was found before sending, as columns: (n,) kinds and, where any lookup held an id, (n, 16) ids."""
+    kinds = np.fromiter((one.before if one else Before.UNKNOWN for one in found), np.uint8, len(found))
+    if not any(one and one.before_id for one in found):
+        return kinds, None
+    blob = b"".join((one.before_id or bytes(16)) if one else bytes(16) for one in found)
+    return kinds, np.frombuffer(blob, np.uint8).reshape(-1, 16)
