@@ -1,0 +1,28 @@
+"""What is said about one run and not about the job: where it writes, whether it resumes.
+
+Owns: the options of a run that no job file holds.
+Does not know: the command line.
+Source: the public contract (README, "Commands", "Running again").
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of one run.
+
+    run_dir: None is ``DIR/<job name>/<UTC time>`` below the job's [report] dir.
+    dry_run: read and judge, send nothing, write no outcomes.
+    fresh: never resume. retry_failed: send the rows not as asked of the newest finished run.
+    allow_removals: lifts both removal limits up to this many, for this run.
+    signals: SIGINT and SIGTERM end the run cleanly; only the command line asks for that.
+    """
+
+    run_dir: Path | None = None
+    dry_run: bool = False
+    fresh: bool = False
+    retry_failed: bool = False
+    allow_removals: int | None = None
+    signals: bool = False
