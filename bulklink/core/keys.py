@@ -8,7 +8,6 @@ Source: .NET `Guid.Parse` (formats N, D, B, P, X); OData 4.0 URL Conventions, 4.
 
 import binascii
 import re
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -78,7 +77,8 @@ def guid_texts(ids: GuidArray) -> list[bytes]:
 
 def guid_text(id16: bytes) -> str:
     """Write one GUID (16 bytes) as 36 lower-case characters."""
-    return str(uuid.UUID(bytes=id16))
+    digits = id16.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def guid_bytes(text: str) -> bytes | None:
