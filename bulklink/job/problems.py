@@ -87,7 +87,7 @@ def _sentence(detail: ErrorDetails) -> str:
 def _nearest_word(detail: ErrorDetails, path: Path, values: Any) -> tuple[str, ...]:
     """For a key that takes one of a few words: the ones that look like what was written."""
     expected = _QUOTED.findall(str(detail.get("ctx", {}).get("expected", "")))
-    for part in path:
+    for part in path if expected else ():
         values = values[part]
     return tuple(nearest(values, expected)) if isinstance(values, str) else ()
 

@@ -74,8 +74,9 @@ class Dataverse(Section):
     )
     auth: Auth | None = Field(
         default=None,
-        description="How to sign in. Not given: BULKLINK_TOKEN or BULKLINK_TOKEN_FILE, else client_id and client_secret, or "
-        "BULKLINK_TENANT_ID, BULKLINK_CLIENT_ID and BULKLINK_CLIENT_SECRET, else what `bulklink login` cached.",
+        description="How to sign in. Not given: BULKLINK_TOKEN or BULKLINK_TOKEN_FILE, else client_id and "
+        "client_secret, or BULKLINK_TENANT_ID, BULKLINK_CLIENT_ID and BULKLINK_CLIENT_SECRET, "
+        "else what `bulklink login` cached.",
     )
     tenant_id: str = Field(default="", description="Entra tenant. Not given: asked of the environment.")
     client_id: str = Field(
