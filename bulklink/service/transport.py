@@ -66,10 +66,6 @@ _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 class TokenSource(Protocol):
     """Gives the bearer token for one environment."""
 
-    @property
-    def kind(self) -> str:
-        """How it signs in, in the words of the job file: ``client-secret``, ``token`` ..."""
-
     async def token(self, force: bool = False, claims: str = "") -> str:
         """A token that is good for the next minutes; with `force` a fresh one, answering a claims challenge.
 
