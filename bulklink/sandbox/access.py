@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from bulklink.sandbox.exchange import HttpAnswer, HttpRequest
-from bulklink.sandbox.fault_answers import unauthorized
+from bulklink.sandbox.fault_answers import challenge_of, unauthorized
 
 #: The user of every token where nobody says otherwise.
 USER: Final = "sandbox"
@@ -33,11 +33,22 @@ def only(tokens: Collection[str] | Mapping[str, str]) -> TokenCheck:
 
 
 class Access:
-    """The door."""
+    """The door.
 
-    def __init__(self, check: TokenCheck = any_token, *, challenges: bool = False) -> None:
+    claims_wanted: refuse every token once with a claims challenge. challenge: origin -> what ``WWW-Authenticate`` says,
+    for an environment that trusts another authority than the public cloud's.
+    """
+
+    def __init__(
+        self,
+        check: TokenCheck = any_token,
+        *,
+        claims_wanted: bool = False,
+        challenge: Callable[[str], str] = challenge_of,
+    ) -> None:
         self._check = check
-        self._challenges = challenges
+        self._claims_wanted = claims_wanted
+        self._challenge = challenge
         self._challenged: set[str] = set()
         self._expired: set[str] = set()
 
@@ -47,14 +58,16 @@ class Access:
         token = token.strip()
         user = self._check(token) if scheme.lower() == "bearer" else None
         if user is None:
-            return unauthorized(request.origin)
+            return unauthorized(self._challenge(request.origin))
         if token in self._expired:
-            return unauthorized(request.origin, expired=True)
-        if self._challenges and token not in self._challenged:
+            return self.expired(request)
+        if self._claims_wanted and token not in self._challenged:
             self._challenged.add(token)
-            return unauthorized(request.origin, claims=_CLAIMS)
+            return unauthorized(f'{self._challenge(request.origin)}, error="insufficient_claims", claims="{_CLAIMS}"')
         return user
 
-    def expire(self, request: HttpRequest) -> None:
-        """From now on the token of this request is refused."""
-        self._expired.add(request.headers.get("authorization", "").partition(" ")[2].strip())
+    def expired(self, request: HttpRequest, *, for_good: bool = False) -> HttpAnswer:
+        """The 401 for an expired token; `for_good`: it is refused from now on."""
+        if for_good:
+            self._expired.add(request.headers.get("authorization", "").partition(" ")[2].strip())
+        return unauthorized(self._challenge(request.origin), expired=True)

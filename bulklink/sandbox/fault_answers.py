@@ -127,16 +127,16 @@ def page(status: int, retry_after_s: int = 0) -> HttpAnswer:
     return HttpAnswer(status, [*headers, ("Content-Type", "text/html; charset=utf-8")], body.encode())
 
 
-def unauthorized(origin: str, *, expired: bool = False, claims: str = "") -> HttpAnswer:
-    """401 with the challenge that tells tenant and resource."""
-    answer = page(401)
-    if expired:
-        answer = json_error(401, "0x8004a101", "The authentication ticket has expired.")
-    challenge = (
+def challenge_of(origin: str) -> str:
+    """What ``WWW-Authenticate`` tells of tenant and resource."""
+    return (
         f"Bearer authorization_uri=https://login.microsoftonline.com/{TENANT_ID}/oauth2/authorize, "
         f"resource_id={origin}/"
     )
-    if claims:
-        challenge += f', error="insufficient_claims", claims="{claims}"'
+
+
+def unauthorized(challenge: str, *, expired: bool = False) -> HttpAnswer:
+    """401; of an expired token in the service's shape, else as the front end words it."""
+    answer = json_error(401, "0x8004a101", "The authentication ticket has expired.") if expired else page(401)
     answer.headers.insert(0, ("WWW-Authenticate", challenge))
     return answer

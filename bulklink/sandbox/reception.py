@@ -57,7 +57,7 @@ class Reception:
         self.toggles = toggles or Toggles()
         self.tally = Tally()
         self._service = service
-        self._access = access or Access(challenges=self.toggles.claims_challenge == "challenge")
+        self._access = access or Access(claims_wanted=self.toggles.claims_challenge == "challenge")
         self._protection = Protection(limits or Limits())
         self._servers = Servers(self._protection.limits.servers)
         weather = weather or Weather()
@@ -190,12 +190,13 @@ class Reception:
         fault = weather.decide(ordinal, facts)
         if fault:
             self._note(visit, fault, now_s)
+        if fault and fault.kind is Kind.EXPIRE_TOKEN:
+            visit.instead = self._access.expired(request, for_good=fault.for_good)
+            return
         plan(visit, fault, now_s + weather.service_time_s(ordinal, operations), self._protection.limits)
 
     def _note(self, visit: Visit, fault: Fault, now_s: float) -> None:
         self.tally.faults[fault.kind] += 1
-        if fault.kind is Kind.EXPIRE_TOKEN and fault.for_good:
-            self._access.expire(visit.request)
         if fault.kind is Kind.THROTTLE:
             self._count_throttled(visit, throttle_fault(fault, self._protection.limits), now_s)
 

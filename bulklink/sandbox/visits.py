@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from bulklink.sandbox.exchange import HttpAnswer, HttpRequest
-from bulklink.sandbox.fault_answers import page, throttle_fault, throttled, unauthorized
+from bulklink.sandbox.fault_answers import page, throttle_fault, throttled
 from bulklink.sandbox.protection import Admission, Limits
 from bulklink.sandbox.toggles import Toggles
 from bulklink.sandbox.weather import Fault, Kind, Records, When
@@ -120,10 +120,6 @@ def _late_commit(visit: Visit, fault: Fault, ready_s: float, _: Limits) -> None:
     visit.steps = ((ready_s, Step.ANSWER), (ready_s + fault.delay_s, Step.WORK))
 
 
-def _expire_token(visit: Visit, *_: object) -> None:
-    visit.instead = unauthorized(visit.request.origin, expired=True)
-
-
 def _too_large(visit: Visit, *_: object) -> None:
     visit.instead = page(413)
 
@@ -146,7 +142,6 @@ _COURSES: Final[Mapping[Kind, Callable[[Visit, Fault, float, Limits], None]]] = 
     Kind.TRUNCATE: _truncate,
     Kind.HANG: _hang,
     Kind.LATE_COMMIT: _late_commit,
-    Kind.EXPIRE_TOKEN: _expire_token,
     Kind.TOO_LARGE: _too_large,
     Kind.TOO_MANY_OPERATIONS: _too_many_operations,
 }
