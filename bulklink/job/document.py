@@ -174,6 +174,17 @@ class LoadedJob:
             raise JobFileError([Problem(self.source, "input", 'is missing: [input] with file = "…"')])
         return self.job.input
 
+    def sign_in_words(self) -> dict[str, Any]:
+        """What [dataverse] says about signing in, paths made absolute. Holds the secrets in the clear: not to be shown."""
+        dataverse = self.job.dataverse
+        secrets = {"client_secret": dataverse.client_secret, "certificate_password": dataverse.certificate_password}
+        files = {"certificate_file": dataverse.certificate_file, "ca_file": dataverse.ca_file}
+        return {
+            **{key: getattr(dataverse, key) for key in ("url", "auth", "tenant_id", "client_id", "authority")},
+            **{key: secret.get_secret_value() if secret else "" for key, secret in secrets.items()},
+            **{key: str(self.resolve(file)) if file else "" for key, file in files.items()},
+        }
+
     def settings_by_key(self) -> dict[str, object]:
         """Every setting with its value, secrets hidden: what summary.json and the report name."""
         return {setting.key: setting.value for setting in self.settings}

@@ -89,13 +89,6 @@ class Dataverse(Section):
     certificate_password: SecretStr | None = Field(
         default=None, description="Password of certificate_file, written like client_secret."
     )
-    certificate_thumbprint: str = Field(
-        default="", description="SHA-1 thumbprint. Not given: computed from the certificate."
-    )
-    federated_token_file: str = Field(
-        default="",
-        description="workload-identity: file with the federated token. Not given: AZURE_FEDERATED_TOKEN_FILE.",
-    )
     authority: str = Field(
         default="", description="Address of the sign-in authority. Not given: asked of the environment."
     )

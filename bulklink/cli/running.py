@@ -1,0 +1,69 @@
+"""Run a loaded job and say how it ended: what all commands that send have in common.
+
+Owns: the way from a loaded job to output and exit code.
+Does not know: how a job was made.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulklink.cli.closing import closing_block
+from bulklink.cli.progress import listener_for
+from bulklink.cli.session import Session
+from bulklink.errors import UsageError
+
+if TYPE_CHECKING:
+    from bulklink.job import LoadedJob
+
+
+def run_loaded(
+    ctx: click.Context,
+    loaded: "LoadedJob",
+    *,
+    run_dir: Path | None,
+    dry_run: bool,
+    allow_removals: int | None,
+    fresh: bool,
+    retry_failed: bool,
+    show_settings: bool,
+) -> int:
+    """Run the job, print the closing block or the summary's JSON, return the exit code."""
+    session = ctx.ensure_object(Session)
+    if fresh and retry_failed:
+        raise UsageError("--fresh and --retry-failed contradict each other.", hint="Give one of them.")
+    if show_settings:
+        return _show_settings(loaded, session)
+    from bulklink import api
+    from bulklink.job import RunOptions
+
+    options = RunOptions(
+        run_dir=run_dir,
+        dry_run=dry_run,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        allow_removals=allow_removals,
+        signals=True,
+    )
+    with listener_for(session) as listener:
+        summary = api.run_job(loaded, options, listener)
+    if session.json:
+        click.echo(json.dumps(summary.facts, indent=2, ensure_ascii=False))
+    else:
+        click.echo(closing_block(summary.facts, summary.run_dir, dry_run=dry_run))
+    return int(summary.exit_code)
+
+
+def _show_settings(loaded: "LoadedJob", session: Session) -> int:
+    if session.json:
+        rows = [{"key": one.key, "value": one.value, "source": one.source} for one in loaded.settings]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
+        return 0
+    shown = [(one.key, json.dumps(one.value, ensure_ascii=False, default=str), one.source) for one in loaded.settings]
+    key_width = max(len(key) for key, _, _ in shown)
+    value_width = min(40, max(len(value) for _, value, _ in shown))
+    for key, value, source in shown:
+        click.echo(f"{key:<{key_width}}  {value:<{value_width}}  {source}")
+    return 0
