@@ -7,22 +7,24 @@ from typing import Final
 import click
 
 from bulklink.cli.explanations import EXIT_CODES, OUTCOMES
-from bulklink.errors import ExitCode, UsageError, nearest
-from bulklink.vocabulary import Outcome
+from bulklink.errors import UsageError, nearest
 
+_HEX: Final = r"[0-9A-Fa-f]{8}"
+_EXIT_CODES: Final = {str(int(exit_code)): exit_code for exit_code in EXIT_CODES}
 _WORDS: Final = {outcome.word: outcome for outcome in OUTCOMES}
 
 
 @click.command(
+    context_settings={"ignore_unknown_options": True},  # a decimal code begins with a minus
     epilog="""
 \b
 Examples:
   bulklink explain 0x80040237     a service code, as in outcomes.csv
-  bulklink explain -- -2147220937 the same, as the service's logs write it
+  bulklink explain -2147220937     the same, as the service's logs write it
   bulklink explain unresolved     an outcome
   bulklink explain 4              an exit code
   bulklink explain 429            an HTTP status
-"""
+""",
 )
 @click.argument("code")
 def explain(code: str) -> int:
@@ -42,10 +44,8 @@ def explain(code: str) -> int:
 
 def explain_exit_code(code: str) -> str:
     """An exit code in words; "" if it is none."""
-    if not re.fullmatch(r"\d{1,3}", code) or int(code) not in iter(ExitCode):
-        return ""
-    explanation = EXIT_CODES[ExitCode(int(code))]
-    return _block(f"Exit code {int(code)}", explanation.meaning, explanation.next)
+    exit_code = _EXIT_CODES.get(code)
+    return _block(f"Exit code {code}", *EXIT_CODES[exit_code]) if exit_code is not None else ""
 
 
 def explain_outcome(word: str) -> str:
@@ -58,7 +58,8 @@ def explain_service_code(code: str) -> str:
     """A code of the service in words (hex with or without 0x, decimal, name, HTTP status); "" if it is not known."""
     from bulklink.core import verdict
 
-    meaning = verdict.explain(code)
+    # Eight digits may be hex without its 0x.
+    meaning = verdict.explain(code) or (verdict.explain(f"0x{code}") if re.fullmatch(_HEX, code) else None)
     if meaning is None:
         return ""
     name = f": {meaning.name}" if meaning.name else ""

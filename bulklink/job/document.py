@@ -175,7 +175,7 @@ class LoadedJob:
         return self.job.input
 
     def sign_in_words(self) -> dict[str, Any]:
-        """What [dataverse] says about signing in, paths made absolute. Holds the secrets in the clear: not to be shown."""
+        """What [dataverse] says about signing in, paths made absolute. With the secrets: never to be shown."""
         dataverse = self.job.dataverse
         secrets = {"client_secret": dataverse.client_secret, "certificate_password": dataverse.certificate_password}
         files = {"certificate_file": dataverse.certificate_file, "ca_file": dataverse.ca_file}
