@@ -5,27 +5,12 @@ import sqlite3
 import stat
 import sys
 
-import numpy as np
 import pytest
 
-from bulklink.core.ledger import OutcomeBlock
 from bulklink.errors import ExitCode, JournalError, RunDirectoryError
-from bulklink.files.journal import Event, EventKind, Journal, SentBatch, read_meta
-from bulklink.vocabulary import Before, Outcome
-
-
-def batch(number, rows, at=1000.0, attempts=1, **more):
-    n = len(rows)
-    return SentBatch(
-        number, at, np.array(rows, np.int64), np.zeros(n, np.uint8), None, np.full(n, attempts, np.uint8), **more
-    )
-
-
-def block(rows, outcome=Outcome.ASSOCIATED, **more):
-    n = len(rows)
-    return OutcomeBlock(
-        np.array(rows, np.int64), np.full(n, outcome, np.uint8), np.full(n, Before.ABSENT, np.uint8), **more
-    )
+from bulklink.files.journal import Event, EventKind, Journal, read_meta
+from bulklink.vocabulary import Outcome
+from tests.journaled_runs import batch, block
 
 
 @pytest.fixture
@@ -58,7 +43,7 @@ def test_a_commit_is_synced_in_full(journal):
 
 
 def test_sent_rows_without_an_outcome_are_open(journal):
-    journal.record([batch(1, [0, 1, 2]), batch(2, [3, 4], at=1001.0)])
+    journal.record([batch(1, [0, 1, 2], at=1000.0), batch(2, [3, 4], at=1001.0)])
     journal.record(settled=[block([0, 2])])
     left = reopened(journal).unsettled_batches()
     assert [(b.number, b.at, b.rows.tolist()) for b in left] == [(1, 1000.0, [1]), (2, 1001.0, [3, 4])]
@@ -162,7 +147,7 @@ def other_version(path):
 
 def damaged_pages(path):
     with Journal.create(path, {}) as made:
-        made.record(settled=[block(list(range(0, 20_000, 2)) + [1], message=[str(i) for i in range(10_001)])])
+        made.record(settled=[block([*range(0, 20_000, 2), 1], message=[str(i) for i in range(10_001)])])
     content = bytearray(path.read_bytes())
     content[4096 : 3 * 4096] = b"\xff" * (2 * 4096)
     path.write_bytes(content)
@@ -197,6 +182,11 @@ def test_a_changed_byte_inside_a_block_is_noticed(tmp_path):
         list(again.blocks())
 
 
+def fill(journal):
+    for number in range(2, 200):
+        journal.record([batch(number, [2])], [block([0], message="x" * 9000)])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes there")
 def test_a_full_disk_is_told_and_leaves_what_was_committed(journal):
     import resource
@@ -206,8 +196,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_committed(journal):
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
     try:
         with pytest.raises(RunDirectoryError, match="cannot be written") as caught:
-            for number in range(2, 200):
-                journal.record([batch(number, [2], operations=1)], [block([0], message="x" * 9000)])
+            fill(journal)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.exit_code is ExitCode.STOPPED_EARLY
