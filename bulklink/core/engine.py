@@ -143,6 +143,11 @@ class Engine:
         return len(self._flights)
 
     @property
+    def throttled(self) -> int:
+        """How many answers said that a service protection limit was reached."""
+        return self._pace.throttled
+
+    @property
     def retried(self) -> int:
         """How often a row was sent again after a passing fault."""
         return self.fates.open.retried
@@ -282,12 +287,12 @@ class Engine:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        open_rows = self._ledger.open_rows()
-        known = self.fates.open.doubts.rows()
-        rows = np.setdiff1d(open_rows, np.array(known, np.int64), assume_unique=True) if known else open_rows
-        rows = self.fates.operations_of(rows)
+        rows = self.fates.operations_of(self._ledger.open_rows())
         if self._groups is not None:
-            self._groups.begin(open_rows, known)
+            self._groups.begin(rows)
+        # What an earlier run left in doubt is on its way already.
+        rows = np.setdiff1d(rows, np.array(list(self.fates.open.doubted), np.int64), assume_unique=True)
+        if self._groups is not None:
             rows = self._groups.in_order(rows)
             self._supply = Line(rows)
         else:

@@ -5,14 +5,49 @@ Does not know: batches, answers, outcomes of rows outside groups.
 Source: the public contract, isolation `group`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.packing import Draw, GroupPool, Locks
+from bulklink.core.wishes import before_sending
+from bulklink.vocabulary import AS_ASKED, Outcome
 
 Rows = NDArray[np.int64]
+
+_BAD: Final = np.array(
+    [outcome for outcome in Outcome if outcome not in {Outcome.NONE, Outcome.DUPLICATE, *AS_ASKED}], np.uint8
+)
+
+
+def joined(group_of: NDArray[np.int32], riders: Mapping[int, Sequence[int]]) -> NDArray[np.int32]:
+    """Make one group of those that share an operation: a move has one fate, so have the groups of its rows."""
+    leader = np.arange(int(group_of.max(initial=-1)) + 1, dtype=np.int32)
+
+    def lead(group: int) -> int:
+        while leader[group] != group:
+            group = int(leader[group])
+        return group
+
+    for row, others in riders.items():
+        for other in others:
+            leader[lead(int(group_of[other]))] = lead(int(group_of[row]))
+    leads = np.array([lead(group) for group in range(len(leader))], np.int32)
+    together: NDArray[np.int32] = leads[group_of]
+    return together
+
+
+def kept_back(group_of: NDArray[np.int32], ledger: Ledger, name_row: Callable[[int], str]) -> OutcomeBlock:
+    """The open rows whose group has a row that is bad before anything was sent: none of such a group is sent."""
+    bad = np.flatnonzero(np.isin(ledger.outcomes, _BAD))
+    groups, firsts = np.unique(group_of[bad], return_index=True)
+    rows = np.flatnonzero((ledger.outcomes == Outcome.NONE) & np.isin(group_of, groups))
+    culprits = bad[firsts[np.searchsorted(groups, group_of[rows])]] if len(rows) else rows
+    messages = [f"{name_row(culprit)} of its group failed" for culprit in culprits.tolist()]
+    return before_sending(rows, Outcome.GROUP_FAILED, message=messages)
 
 
 class Groups:
@@ -26,9 +61,9 @@ class Groups:
         self._failed: dict[int, int | None] = {}
         self._pool = GroupPool(buckets)
 
-    def begin(self, open_rows: Rows, _known: list[int]) -> None:
-        """Take note of the rows that are still to be settled."""
-        for row in open_rows.tolist():
+    def begin(self, rows: Rows) -> None:
+        """Take note of the rows that are still to be settled, those that only share an operation left out."""
+        for row in rows.tolist():
             self._open.setdefault(int(self._group_of[row]), set()).add(row)
 
     def in_order(self, rows: Rows) -> Rows:

@@ -91,9 +91,10 @@ class Supply:
         order = np.argsort(dealt, kind="stable")
         self._order = rows[order].astype(np.uint32 if len(buckets) < 1 << 32 else np.int64)
         numbers, starts = np.unique(dealt[order], return_index=True)
+        ends = np.append(starts, len(order))[1:]
         self._span = {
-            int(bucket): [int(start), int(end)]
-            for bucket, start, end in zip(numbers, starts, [*starts[1:], len(order)], strict=True)
+            bucket: [start, end]
+            for bucket, start, end in zip(numbers.tolist(), starts.tolist(), ends.tolist(), strict=True)
         }
         self._heap = [(start - end, bucket) for bucket, (start, end) in self._span.items()]
         heapq.heapify(self._heap)
