@@ -278,6 +278,7 @@ class Engine:
                 dop_hint=reply.dop_hint if reply is not None else None,
                 lost=lost,
                 smaller=smaller,
+                is_read=flight.round is not None,
             )
         )
         if reply is not None and refused is None and flight.round is None and self._groups is None:
@@ -313,7 +314,9 @@ class Engine:
         if now_s >= self._settings.deadline_s:
             self.stop(StoppedEarly("The deadline has come."))
         elif self._ledger.not_as_asked > self._settings.max_failures:
-            self.stop(StoppedEarly(f"{self._ledger.not_as_asked} rows are not as asked: more than max_failures allows."))
+            self.stop(
+                StoppedEarly(f"{self._ledger.not_as_asked} rows are not as asked: more than max_failures allows.")
+            )
 
     def _unreachable(self, now_s: float, why: str) -> None:
         error = self._reach.failed(now_s, why)
@@ -374,7 +377,9 @@ class Engine:
 
     def _send(self, draw: Draw, now_s: float) -> Send:
         rows = draw.rows
-        found = [self.fates.open.found.get(row) for row in rows.tolist()] if self.fates.open.found else [None] * len(rows)
+        found = (
+            [self.fates.open.found.get(row) for row in rows.tolist()] if self.fates.open.found else [None] * len(rows)
+        )
         attempts = self.fates.open.count_attempt(rows)
         boundary = f"batch_{self._settings.boundary}_{self._number}"
         body = write_batch(boundary, self._work.operations(rows, found), draw.sizes)

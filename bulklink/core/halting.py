@@ -88,7 +88,8 @@ class Reachability:
         lasted_s = now_s - self._failing_since_s
         if lasted_s < UNREACHABLE_AFTER_S:
             return None
-        return StoppedEarly(f"The service cannot be reached: {self._failures} failures in {lasted_s:.0f} s, last: {why}")
+        failures = f"{self._failures} failures in {lasted_s:.0f} s"
+        return StoppedEarly(f"The service cannot be reached: {failures}, last: {why}")
 
     def pause_s(self) -> float:
         """How long to wait before the next try: 0.5 s, 1 s, 2 s ... 30 s."""

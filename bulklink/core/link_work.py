@@ -100,11 +100,13 @@ class LinkWork:
         adds = self._read(rows).actions == Action.ASSOCIATE
         if self._is_many:
             wants = self._skip.wants_to_look() if adds.any() else False
-            return ~adds | wants
+            looks: NDArray[np.bool_] = ~adds | wants
+            return looks
         unread = adds & self._skips_never
         if self._riders and unread.any():
             unread &= np.fromiter((row not in self._riders for row in rows.tolist()), np.bool_, len(rows))
-        return ~unread
+        reads: NDArray[np.bool_] = ~unread
+        return reads
 
     def looked(self, looked: int, already: int) -> None:
         """Learn whether looking pays."""
@@ -113,9 +115,7 @@ class LinkWork:
     def questions(self, rows: Sequence[int]) -> list[Question]:
         """The GETs for the links of these rows."""
         wishes = self._read(np.array(rows, np.int64))
-        return looking.link_questions(
-            self._relationship, self._api_path, _each(wishes.from_ids), _each(wishes.to_ids)
-        )
+        return looking.link_questions(self._relationship, self._api_path, _each(wishes.from_ids), _each(wishes.to_ids))
 
     def findings(self, rows: Sequence[int], question: Question, pages: Sequence[bytes]) -> dict[int, Found]:
         """Row -> what is linked. Raises ValueError if a page is not an answer to the question."""
@@ -144,9 +144,7 @@ class LinkWork:
         kinds = np.unique(wishes.actions).tolist()
         if len(kinds) == 1:
             return self._templates[Action(kinds[0])].render(from_texts, to_texts, etags)
-        rendered = {
-            kind: self._templates[Action(kind)].render(from_texts, to_texts, etags) for kind in kinds
-        }
+        rendered = {kind: self._templates[Action(kind)].render(from_texts, to_texts, etags) for kind in kinds}
         return [rendered[kind][k] for k, kind in enumerate(wishes.actions.tolist())]
 
     # -- after sending ---------------------------------------------------------------------------------------------

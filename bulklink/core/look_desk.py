@@ -17,7 +17,9 @@ from bulklink.core.work import Found, Question, Why, Work
 LOOK_ROWS: Final = 500
 PAGES_MAX: Final = 1_000
 
-_PASSING: Final = frozenset({Verdict.RETRY, Verdict.RETRY_SMALLER, Verdict.RETRY_ONCE, Verdict.THROTTLED, Verdict.DOUBT})
+_PASSING: Final = frozenset(
+    {Verdict.RETRY, Verdict.RETRY_SMALLER, Verdict.RETRY_ONCE, Verdict.THROTTLED, Verdict.DOUBT}
+)
 
 
 @dataclass(slots=True)

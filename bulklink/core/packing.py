@@ -175,15 +175,8 @@ class Pool:
                 del self._waiting[bucket]
         self._alone.difference_update(alone)
         self.left -= len(together) + len(alone)
-        return Draw(np.array(together + alone, np.int64), [*set_sizes(len(together), change_set_size), *[1] * len(alone)])
-
-    def drain(self) -> list[int]:
-        """Every row that is left, taken out."""
-        rows = [row for queue in self._waiting.values() for row in queue]
-        self._waiting.clear()
-        self._alone.clear()
-        self.left = 0
-        return rows
+        sizes = [*set_sizes(len(together), change_set_size), *[1] * len(alone)]
+        return Draw(np.array(together + alone, np.int64), sizes)
 
 
 class GroupPool:
@@ -220,13 +213,6 @@ class GroupPool:
         self._waiting.extendleft(reversed(kept))
         self.left -= len(rows)
         return Draw(np.array(rows, np.int64), sizes)
-
-    def drain(self) -> list[int]:
-        """Every row that is left, taken out."""
-        rows = [row for group in self._waiting for row in group]
-        self._waiting.clear()
-        self.left = 0
-        return rows
 
 
 def set_sizes(rows: int, change_set_size: int) -> list[int]:

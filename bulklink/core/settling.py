@@ -72,7 +72,7 @@ class Settler:
         self._ledger.settle(block)
         self._blocks.append(block)
 
-    def settle(self, row: int, settlement: Settlement, answer: Answer | None = None, found: Found | None = None) -> None:
+    def settle(self, row: int, settlement: Settlement, answer: Answer | None, found: Found | None) -> None:
         """Give one row its outcome, and the rows that share its operation theirs."""
         self._add(row, settlement, answer, found)
         for rider in self._work.riders(row):

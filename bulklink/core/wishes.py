@@ -132,9 +132,7 @@ def _judge_group(
             judgement.riders[primary] = riders
 
 
-def _contradiction(
-    firsts: dict[tuple[bytes, Action], int], set_to: list[bytes], cardinality: Cardinality
-) -> str:
+def _contradiction(firsts: dict[tuple[bytes, Action], int], set_to: list[bytes], cardinality: Cardinality) -> str:
     """Why the wishes of one group cannot all come true, or ""."""
     if any((target, Action.DISASSOCIATE) in firsts for target in set_to):
         return "one says associate, the other disassociate, of the same two records"

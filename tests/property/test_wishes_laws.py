@@ -23,9 +23,7 @@ def ids(numbers):
 
 
 def judge(cardinality, rows):
-    table = Wishes(
-        ids(f for f, _, _ in rows), ids(t for _, t, _ in rows), np.array([a for _, _, a in rows], np.uint8)
-    )
+    table = Wishes(ids(f for f, _, _ in rows), ids(t for _, t, _ in rows), np.array([a for _, _, a in rows], np.uint8))
     book = WishBook(cardinality, len(rows))
     for start in range(0, len(rows), 7):
         some = np.arange(start, min(start + 7, len(rows)))

@@ -59,7 +59,8 @@ def random_plan(seed: int, *, isolation=None, cuts=False) -> Plan:
     if cardinality is Cardinality.LOOKUP and chance.random() < 0.4:
         forms = {Action.ASSOCIATE: Form.REF_SET, Action.DISASSOCIATE: Form.REF_CLEAR}
     if cardinality is not Cardinality.LOOKUP and chance.random() < 0.4:
-        forms = {Action.ASSOCIATE: Form.REF_ADD, Action.DISASSOCIATE: chance.choice([Form.REF_REMOVE, Form.REF_REMOVE_ID])}
+        removing = chance.choice([Form.REF_REMOVE, Form.REF_REMOVE_ID])
+        forms = {Action.ASSOCIATE: Form.REF_ADD, Action.DISASSOCIATE: removing}
     isolation = isolation or chance.choice([Isolation.ROW, Isolation.CHANGE_SET])
     return Plan(
         seed=seed,

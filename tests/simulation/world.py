@@ -192,7 +192,11 @@ class World:
             b"Content-Transfer-Encoding: binary\r\nContent-ID: 1\r\n\r\n" + operation + b"\r\n--c--\r\n--b--\r\n"
         )
         _, _, answer = run_batch(
-            self.service, {"content-type": "multipart/mixed; boundary=b"}, body, API_URL, self.plan.toggles,
+            self.service,
+            {"content-type": "multipart/mixed; boundary=b"},
+            body,
+            API_URL,
+            self.plan.toggles,
             BatchHooks(new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128)))),
         )
         return Response(204 if b"HTTP/1.1 204" in answer else 400, [], answer)
@@ -240,13 +244,21 @@ class World:
         templates = {
             action: operation_template(
                 choose_form(self.relationship, action, plan.forms.get(action, Form.AUTO)),
-                self.relationship, API_URL, action,
+                self.relationship,
+                API_URL,
+                action,
             )
             for action in (Action.ASSOCIATE, Action.DISASSOCIATE)
         }
         buckets = bucket_of(self.from_ids, 256)
         work = LinkWork(
-            self.relationship, self._read, templates, buckets, self.riders, plan.skip_existing, "/api/data/v9.2",
+            self.relationship,
+            self._read,
+            templates,
+            buckets,
+            self.riders,
+            plan.skip_existing,
+            "/api/data/v9.2",
             self._name,
         )
         ledger = Ledger(len(plan.rows))
@@ -359,9 +371,7 @@ class World:
             step.body,
             API_URL,
             self.plan.toggles,
-            BatchHooks(
-                new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))), before_operation=self._plug_in
-            ),
+            BatchHooks(new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))), before_operation=self._plug_in),
         )
         self.executed_operations += len(step.rows)
         return status, {name.lower(): value for name, value in headers}, body
@@ -456,7 +466,9 @@ class World:
         status, headers, body = run_batch(
             self.service,
             {name.lower(): value for name, value in step.headers.items()},
-            step.body, API_URL, self.plan.toggles,
+            step.body,
+            API_URL,
+            self.plan.toggles,
             BatchHooks(
                 new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))), before_operation=before_operation
             ),
@@ -470,7 +482,8 @@ class World:
 
         def before_commit(requests):
             if next(first) == 0 and any(request.method != "GET" for request in requests):
-                return error_answer(ODataError(400, "0x80040265", "The transaction was refused at its end."), requests[0])
+                refusal = ODataError(400, "0x80040265", "The transaction was refused at its end.")
+                return error_answer(refusal, requests[0])
             return None
 
         if len(step.rows) < 2:
@@ -479,7 +492,9 @@ class World:
         status, headers, body = run_batch(
             self.service,
             {name.lower(): value for name, value in step.headers.items()},
-            step.body, API_URL, self.plan.toggles,
+            step.body,
+            API_URL,
+            self.plan.toggles,
             BatchHooks(
                 new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))),
                 before_operation=self._plug_in,
