@@ -5,6 +5,8 @@ Does not know: storage.
 Source: Microsoft Learn table reference (names of tables, columns, relationships); `new_*` are invented customisations.
 """
 
+from dataclasses import replace
+
 from bulklink.sandbox.model import AlternateKey, Column, Kind, ManyToMany, Model, OneToMany, Table
 
 ORGANISATION_ID = "0b0e7a1c-5f3d-4c4e-9a51-2d6f8c1e0001"
@@ -163,6 +165,8 @@ _ONE_TO_MANY = (
      "sdkmessageid", "Cascade"),
 )  # fmt: skip
 
+# Two intersects that serve several pairs of tables: they name the table of `entityid`, and some columns are lookups.
+_INTERSECT_LOOKUPS = {"listmember": ("listid", "entityid"), "campaignitem": ("campaignid",)}
 _HIERARCHIES = frozenset({"account_parent_account", "business_unit_parent_business_unit"})
 _PRIMARY_IDS = {"task": "activityid", "email": "activityid"}
 _KINDS = {"parentcustomerid": Kind.CUSTOMER, "customerid": Kind.CUSTOMER, "ownerid": Kind.OWNER}
@@ -181,7 +185,14 @@ def sample_model() -> Model:
 
 
 def _table(
-    name: str, entity_set: str, schema: str, code: int, primary_name: str, base: str, keys: tuple[str, ...], columns: str
+    name: str,
+    entity_set: str,
+    schema: str,
+    code: int,
+    primary_name: str,
+    base: str,
+    keys: tuple[str, ...],
+    columns: str,
 ) -> Table:
     primary_id = _PRIMARY_IDS.get(name, f"{name}id")
     found = [Column(primary_id, Kind.UNIQUEIDENTIFIER, schema + "Id")]
@@ -211,9 +222,20 @@ def _column(text: str) -> Column:
 
 
 def _intersect(
-    _table1: str, attribute1: str, _n1: str, _table2: str, attribute2: str, _n2: str, name: str, entity_set: str, _s: str
+    _table1: str,
+    attribute1: str,
+    _n1: str,
+    _table2: str,
+    attribute2: str,
+    _n2: str,
+    name: str,
+    entity_set: str,
+    _s: str,
 ) -> Table:
     columns = [Column(key, Kind.UNIQUEIDENTIFIER) for key in (f"{name}id", attribute1, attribute2)]
+    columns = [replace(c, kind=Kind.LOOKUP) if c.name in _INTERSECT_LOOKUPS.get(name, ()) else c for c in columns]
+    if name in _INTERSECT_LOOKUPS:
+        columns.append(Column("entitytype", Kind.STRING))
     columns.append(Column("versionnumber", Kind.BIGINT))
     return Table(
         name, entity_set, f"{name}id", {c.name: c for c in columns},

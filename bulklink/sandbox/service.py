@@ -1,0 +1,179 @@
+"""The Dataverse-like service without HTTP: one operation in, one answer out.
+
+Owns: the seam to the server and to simulations (`Request`, `Response`, `Service`), transactions, and the choice of the rule
+by method and resource.
+Does not know: sockets, batches' grammar, asyncio, the clock.
+Source: Microsoft Learn, "Perform operations using the Web API".
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, unquote
+
+from bulklink.sandbox import definitions, operations, queries, records, references
+from bulklink.sandbox.addresses import Address, Addresses, Key, Segment, api_path, dereferenced, split_path
+from bulklink.sandbox.context import Context, Operation
+from bulklink.sandbox.errors import ODataError, method_not_allowed, no_http_resource
+from bulklink.sandbox.messages import Request, Response, error_answer
+from bulklink.sandbox.model import Table
+from bulklink.sandbox.organisation import Organisation
+from bulklink.sandbox.toggles import Toggles
+
+__all__ = ["ChangeSet", "Request", "Response", "Service"]
+
+_UNREADABLE = frozenset({"HEAD", "OPTIONS"})
+
+
+class ChangeSet:
+    """One open transaction."""
+
+    def __init__(self) -> None:
+        self.rolled_back = False
+
+    def rollback(self) -> None:
+        """Undo everything when the change set ends."""
+        self.rolled_back = True
+
+
+class Service:
+    """Executes operations on one organisation. Not for several threads."""
+
+    def __init__(self, organisation: Organisation, toggles: Toggles) -> None:
+        self.organisation = organisation
+        self.toggles = toggles
+        self._context = Context(organisation, toggles, Addresses(organisation, toggles))
+        self._definitions = definitions.Definitions(organisation.model, toggles)
+        self._change_set: ChangeSet | None = None
+
+    def execute(self, request: Request, content_ids: dict[str, str] | None = None) -> Response:
+        """Answer one operation; on its own it is atomic, inside `change_set` it joins that transaction.
+
+        content_ids: ``$1`` -> entity URL. A create adds to it under the request's ``content-id`` header.
+        A refused operation inside a change set makes the whole change set roll back.
+        """
+        operation = Operation(request, content_ids)
+        if request.method == "GET" or self._change_set is not None:
+            response = self._answer(operation)
+            if response.status >= 400 and self._change_set is not None:
+                self._change_set.rollback()
+            return response
+        self.organisation.begin()
+        try:
+            response = self._answer(operation)
+        except BaseException:
+            self.organisation.rollback()
+            raise
+        if response.status >= 400:
+            self.organisation.rollback()
+        else:
+            self.organisation.commit()
+        return response
+
+    @contextmanager
+    def change_set(self) -> Iterator[ChangeSet]:
+        """A transaction around several operations: committed on normal exit, unless one was refused or `rollback` called."""
+        if self._change_set is not None:
+            raise RuntimeError("change sets do not nest")
+        self.organisation.begin()
+        self._change_set = change_set = ChangeSet()
+        try:
+            yield change_set
+        except BaseException:
+            change_set.rollback()
+            raise
+        finally:
+            self._change_set = None
+            if change_set.rolled_back:
+                self.organisation.rollback()
+            else:
+                self.organisation.commit()
+
+    def touched(self, request: Request) -> frozenset[tuple[str, str]]:
+        """The (table, id) pairs that an operation writes or references, as far as URL and body tell."""
+        try:
+            address = self._context.addresses.parse(split_path(request.path))
+        except ODataError:
+            return frozenset()
+        found = set()
+        self._note(found, address.table, address.key)
+        if address.navigation_key is not None and address.navigation is not None:
+            other = self.organisation.model.tables[getattr(address.navigation, "other", "")]
+            self._note(found, other, address.navigation_key)
+        for url in _urls_of(request):
+            path = api_path(url, request.api_url) or url
+            try:
+                entity = self._context.addresses.entity(path)
+            except ODataError:
+                continue
+            if entity is not None:
+                self._note(found, *entity)
+        return frozenset(found)
+
+    def _note(self, found: set[tuple[str, str]], table: Table, key: Key | None) -> None:
+        record_id = self._context.addresses.find(table, key) if key is not None else None
+        if record_id is not None:
+            found.add((table.name, record_id))
+
+    # ------------------------------------------------------------------ choosing the rule
+
+    def _answer(self, operation: Operation) -> Response:
+        request = operation.request
+        try:
+            path = request.path
+            if path.lstrip("/").startswith("$"):
+                path = dereferenced(path, operation.content_ids, request.api_url)
+            segments = split_path(path)
+            whole = self._whole(operation, segments)
+            return whole if whole is not None else self._data(operation, self._context.addresses.parse(segments))
+        except ODataError as error:
+            return error_answer(error, request)
+
+    def _whole(self, operation: Operation, segments: list[Segment]) -> Response | None:
+        """Resources that are no data: metadata, the service document, unbound operations; None if it is data."""
+        name = segments[0].name
+        if name in definitions.ROOTS:
+            if operation.request.method != "GET":
+                raise method_not_allowed(operation.request.method)
+            return self._definitions.answer(operation.request, segments)
+        if name in operations.UNBOUND:
+            return operations.unbound(self._context, operation, segments[0])
+        return None
+
+    def _data(self, operation: Operation, address: Address) -> Response:
+        request, context = operation.request, self._context
+        if address.operation:
+            return operations.bound(context, operation, address)
+        if request.method == "GET":
+            return queries.answer(context, operation, address)
+        if address.tail == "$ref":
+            return references.answer(context, operation, address)
+        rule = records.RULES.get(request.method)
+        if rule is None:
+            raise no_http_resource(f"{request.api_url}/{unquote(request.path)}")
+        return rule(context, operation, address)
+
+
+def _urls_of(request: Request) -> list[str]:
+    """Every text in the request that may name a record: ``$id``, ``@odata.id``, binds."""
+    urls = [value for name, value in parse_qsl(request.query) if name == "$id"]
+    if b"@odata." in request.body:
+        try:
+            urls += _texts(request.payload())
+        except ODataError:
+            return urls
+    return urls
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    if not isinstance(value, dict):
+        return []
+    return [
+        text
+        for name, item in value.items()
+        if isinstance(item, (dict, list)) or name.endswith(("@odata.bind", "@odata.id"))
+        for text in _texts(item)
+    ]
