@@ -94,8 +94,10 @@ def text_of(value: object) -> str:
 def text_array(values: Sequence[object]) -> pa.Array:
     """Cells of any types as one null-free text column."""
     try:
-        cells = pa.array(values, pa.string())
+        cells = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
+        cells = None  # Of several types.
+    if cells is None or cells.type != pa.string():
         return pa.array([text_of(value) for value in values], pa.string())
     return cells.fill_null("") if cells.null_count else cells
 

@@ -58,6 +58,8 @@ class TextPart:
     def draw(self, rows: int) -> Iterator[tuple[pa.Table, RowNumbers]]:
         """The rows in the blocks that pyarrow cuts, whatever `rows` says: they are evened out later."""
         del rows
+        if not self._has_records:
+            return
         lines = _Lines(self._header_record + 1)
         last = text_table([pa.array([], pa.string())] * len(self.header), self.header)
         for batch in self._batches(lines):
@@ -179,6 +181,8 @@ class TextPart:
         try:
             for number, cells in enumerate(reader, start=1):
                 if any(cell.strip() for cell in cells) and not (number == 1 and _is_separator_line(cells)):
+                    # pyarrow cannot skip a header that no line follows.
+                    self._has_records = next(reader, None) is not None or self._scan.size > HEAD_BYTES
                     return cells, number
         except csv.Error as error:
             raise InputError(f"{shown}: the header cannot be read ({error}).") from None
