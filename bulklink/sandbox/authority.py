@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from html import escape
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -132,6 +133,8 @@ class Authority:
             answer["code"] = self.grants.start_code(request.match_info["tenant"], query, self.user or "nobody")
         except Refused as refused:
             answer |= {"error": refused.refusal.error, "error_description": refused.words}
+        if query.get("response_mode") == "form_post":
+            return web.Response(text=_self_posting_form(query["redirect_uri"], answer), content_type="text/html")
         raise web.HTTPFound(f"{query['redirect_uri']}?{urlencode(answer)}")
 
     async def _device_code(self, request: web.Request) -> web.Response:
@@ -167,6 +170,12 @@ class Authority:
             )
         answer = self.grants.managed(request.query.get("resource", "").rstrip("/"))
         return web.json_response({**answer, "expires_in": str(answer["expires_in"])})
+
+
+def _self_posting_form(action: str, fields: Mapping[str, str]) -> str:
+    """OAuth 2.0 Form Post Response Mode: the browser carries the answer in a body, not in its history."""
+    inputs = "".join(f'<input type="hidden" name="{escape(n)}" value="{escape(v)}">' for n, v in fields.items())
+    return f'<body onload="document.forms[0].submit()"><form method="post" action="{escape(action)}">{inputs}</form>'
 
 
 async def _form(request: web.Request) -> Mapping[str, str]:

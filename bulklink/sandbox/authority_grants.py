@@ -46,6 +46,11 @@ class Application:
     federations: list[Federation] = field(default_factory=list)
     consented: bool = True
 
+    @property
+    def is_public(self) -> bool:
+        """Whether it can keep no secret: a program on a person's machine."""
+        return not (self.secrets or self.expired_secrets or self.certificates or self.federations)
+
 
 @dataclass(slots=True)
 class Issued:
@@ -57,6 +62,7 @@ class Issued:
     expires_at: float
     claims: str = ""
     challenge: str = ""  # PKCE
+    nonce: str = ""
     state: str = "open"  # device codes: open, approved, declined
 
 
@@ -104,6 +110,8 @@ class Grants:
         }
         if grant not in answers:
             raise Refused("unsupported grant", grant=grant)
+        if grant == "client_credentials" or not application.is_public:
+            self._check_credential(application, form)
         return answers[grant](application, form)
 
     def _application(self, tenant: str, form: Mapping[str, str]) -> Application:
@@ -115,13 +123,15 @@ class Grants:
         return self.applications[client_id]
 
     def _client_credentials(self, application: Application, form: Mapping[str, str]) -> dict[str, Any]:
+        return self._issue(Issued(application.client_id, "", self._resource(form), 0, form.get("claims", "")))
+
+    def _check_credential(self, application: Application, form: Mapping[str, str]) -> None:
         if "client_secret" in form:
             self._check_secret(application, form["client_secret"])
         elif form.get("client_assertion_type") == JWT_BEARER:
             self._check_assertion(application, form.get("client_assertion", ""))
         else:
             raise Refused("no credential")
-        return self._issue(Issued(application.client_id, "", self._resource(form), 0, form.get("claims", "")))
 
     @staticmethod
     def _check_secret(application: Application, secret: str) -> None:
@@ -165,7 +175,8 @@ class Grants:
         answer = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         if held.challenge and base64.urlsafe_b64encode(answer).rstrip(b"=").decode() != held.challenge:
             raise Refused("wrong code")
-        return self._issue(Issued(held.client_id, held.user, held.resource, 0, form.get("claims", "")))
+        claims = form.get("claims", "")
+        return self._issue(Issued(held.client_id, held.user, held.resource, 0, claims, nonce=held.nonce))
 
     def _device_code(self, application: Application, form: Mapping[str, str]) -> dict[str, Any]:
         held = self.device_codes.get(form.get("device_code", ""))
@@ -202,7 +213,12 @@ class Grants:
             raise Refused("no consent")
         code = secrets.token_urlsafe(24)
         self.codes[code] = Issued(
-            application.client_id, user, self._resource(query), 0, challenge=query.get("code_challenge", "")
+            application.client_id,
+            user,
+            self._resource(query),
+            0,
+            challenge=query.get("code_challenge", ""),
+            nonce=query.get("nonce", ""),
         )
         return code
 
@@ -252,7 +268,7 @@ class Grants:
             "preferred_username": issued.user,
             "iat": now,
             "exp": now + self.expires_in_s,
-        }
+        } | ({"nonce": issued.nonce} if issued.nonce else {})
         # Clients get it over TLS from the token endpoint and so need not check a signature (OpenID Connect, 3.1.3.7).
         return f"{_packed({'typ': 'JWT', 'alg': 'none'})}.{_packed(claims)}."
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from bulklink.errors import SignInError
 
 _GIVE_VALUE: Final = "Give the secret's value (not its id) in BULKLINK_CLIENT_SECRET or client_secret."
-_LOGIN_NEXT: Final = "Sign in again: bulklink login URL."
+SIGN_IN_AGAIN: Final = "Sign in again: bulklink login URL."
 
 #: AADSTS number -> what it means, what to do.
 MEANINGS: Final[Mapping[int, tuple[str, str]]] = {
@@ -43,17 +43,17 @@ MEANINGS: Final[Mapping[int, tuple[str, str]]] = {
     90094: ("an administrator must consent to the application", "Ask an administrator to grant consent."),
     50105: ("the user is not assigned to the application", "Ask an administrator to assign the user or a group."),
     50034: ("the user does not exist in this tenant", "Check the account, or give --tenant."),
-    50126: ("user name or password is wrong", _LOGIN_NEXT),
-    50076: ("a second factor is asked for", _LOGIN_NEXT),
+    50126: ("user name or password is wrong", SIGN_IN_AGAIN),
+    50076: ("a second factor is asked for", SIGN_IN_AGAIN),
     50079: ("a second factor must be registered", "Sign in to https://aka.ms/mfasetup, then run bulklink login URL."),
     53003: ("Conditional Access blocks it", "Ask an administrator: a policy forbids this sign-in from here."),
-    50173: ("the sign-in was revoked", _LOGIN_NEXT),
-    700082: ("the kept sign-in has expired for lack of use", _LOGIN_NEXT),
-    70043: ("the kept sign-in has expired", _LOGIN_NEXT),
-    700084: ("the kept sign-in has expired", _LOGIN_NEXT),
-    70017: ("it was declined", _LOGIN_NEXT),
-    70018: ("the code is wrong", _LOGIN_NEXT),
-    70020: ("the code was not entered in time", _LOGIN_NEXT),
+    50173: ("the sign-in was revoked", SIGN_IN_AGAIN),
+    700082: ("the kept sign-in has expired for lack of use", SIGN_IN_AGAIN),
+    70043: ("the kept sign-in has expired", SIGN_IN_AGAIN),
+    700084: ("the kept sign-in has expired", SIGN_IN_AGAIN),
+    70017: ("it was declined", SIGN_IN_AGAIN),
+    70018: ("the code is wrong", SIGN_IN_AGAIN),
+    70020: ("the code was not entered in time", SIGN_IN_AGAIN),
 }
 
 #: Dataverse's own refusals of a token that the authority did give.

@@ -15,7 +15,7 @@ import anyio
 
 from bulklink.errors import SignInError
 from bulklink.service.sign_in_cache import Login, SignInCache
-from bulklink.service.sign_in_errors import refused
+from bulklink.service.sign_in_errors import SIGN_IN_AGAIN, refused
 from bulklink.service.sign_in_place import Granted, Place, in_thread
 
 _T = TypeVar("_T")
@@ -68,7 +68,7 @@ class Person:
     async def sign_in(self, claims: str = "") -> Login:
         """Let the person sign in and keep it; needs a prompt."""
         application = await in_thread(self._ready)
-        answer = await (self._by_code(application, claims) if self.kind == "device-code" else self._by_browser(claims))
+        answer = await (self._by_code if self.kind == "device-code" else self._by_browser)(application, claims)
         self._place.granted(answer, self.who)
         username = (answer.get("id_token_claims") or {}).get("preferred_username")
         accounts = await in_thread(application.get_accounts, username)
@@ -117,7 +117,10 @@ class Person:
     def _not_signed_in(self, answer: Mapping[str, Any] | None) -> SignInError:
         following = f"Sign in: bulklink login {self._place.environment}. Then run the same command again: it resumes."
         if answer:
-            return SignInError(str(refused(answer, self._place.url().removeprefix("https://"))), hint=following)
+            told = refused(answer, f"{self._place.url().removeprefix('https://')} as {self.who}")
+            return (
+                told if told.hint not in (SIGN_IN_AGAIN, SignInError.hint) else SignInError(str(told), hint=following)
+            )
         return SignInError(f"Nobody is signed in to {self._place.environment} on this machine.", hint=following)
 
     async def _by_code(self, application: Any, claims: str) -> Mapping[str, Any]:
@@ -140,17 +143,28 @@ class Person:
             if answer.get("error") not in ("authorization_pending", "slow_down"):
                 return answer
 
-    async def _by_browser(self, claims: str) -> Mapping[str, Any]:
-        self._tell("Sign in in the browser window that opens now. (No browser here? Use --device-code.)")
-        answer: Mapping[str, Any] = await in_daemon_thread(
-            functools.partial(
-                self._application.acquire_token_interactive,
-                [self._place.scope],
-                prompt="select_account",
-                claims_challenge=claims or None,
-                timeout=BROWSER_TIMEOUT_S,
-            )
+    async def _by_browser(self, application: Any, claims: str) -> Mapping[str, Any]:
+        import msal
+
+        self._tell("Sign in in the browser window that opens now.")
+        call = functools.partial(
+            application.acquire_token_interactive,
+            [self._place.scope],
+            prompt="select_account",
+            claims_challenge=claims or None,
+            timeout=BROWSER_TIMEOUT_S,
+            auth_uri_callback=lambda uri: self._tell(
+                f"No browser could be opened. Open this address in one here: {uri}"
+            ),
         )
+        try:
+            answer: Mapping[str, Any] = await in_daemon_thread(call)
+        except msal.BrowserInteractionTimeoutError:
+            raise SignInError(
+                f"Nobody signed in within {BROWSER_TIMEOUT_S} s.", hint="Try again, or use --device-code."
+            ) from None
+        except (RuntimeError, ValueError):  # msal found another state or nonce than it had sent
+            raise SignInError("The browser's answer does not belong to this sign-in.", hint="Try again.") from None
         return answer
 
     def _tell(self, words: str) -> None:
