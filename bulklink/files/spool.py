@@ -209,7 +209,8 @@ class Spool:
         self.close()
 
     def _columns(self, names: Sequence[str], start: int, stop: int) -> pa.Table:
-        stop = max(start, min(stop, self.n_rows))
+        stop = min(stop, self.n_rows)
+        start = min(start, stop)
         schema = pa.schema([self._reader.schema.field(name) for name in names])
         batches = [
             self._reader.get_batch(batch).select(names).slice(max(0, start - first), stop - max(start, first))
