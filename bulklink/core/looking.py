@@ -82,18 +82,24 @@ def page_records(body: bytes) -> list[dict[str, Any]]:
     return records
 
 
+def absolute_next_link(body: bytes) -> str | None:
+    """Where the next page is, as the service wrote it; None on the last page."""
+    page = json.loads(body)
+    link = page.get("@odata.nextLink") if isinstance(page, dict) else None
+    return None if link is None else str(link)
+
+
 def next_link(body: bytes) -> str | None:
     """Where the next page is, as path and query; None on the last page.
 
     The host is dropped: a page is fetched from the host that was asked, and the token goes nowhere else.
     Raises ValueError if the link leaves the Web API.
     """
-    page = json.loads(body)
-    link = page.get("@odata.nextLink") if isinstance(page, dict) else None
+    link = absolute_next_link(body)
     if link is None:
         return None
-    address = urlsplit(str(link))
-    if not address.path.startswith(_API_PATH) or not str(link).isascii() or any(c <= " " for c in str(link)):
+    address = urlsplit(link)
+    if not address.path.startswith(_API_PATH) or not link.isascii() or any(character <= " " for character in link):
         raise ValueError(f"the next page lies outside the Web API: {link!r}")
     return f"{address.path}?{address.query}"
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from defusedxml.ElementTree import iterparse
 
 from bulklink.core.facts import AlternateKey, Column, ColumnKind, Facts, ManyToMany, Navigation, OneToMany, Table
+from bulklink.core.keys import quote_key
 
 _CAST: Final = "Microsoft.Dynamics.CRM"
 _TABLE: Final = "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute"
@@ -57,7 +58,7 @@ LABELLED: Final[Mapping[str, tuple[str, str]]] = {
 
 def table_url(name: str) -> str:
     """One table."""
-    return f"EntityDefinitions(LogicalName='{name}')?$select={_TABLE}"
+    return f"EntityDefinitions(LogicalName={quote_key(name)})?$select={_TABLE}"
 
 
 def all_tables_url() -> str:
@@ -67,22 +68,22 @@ def all_tables_url() -> str:
 
 def many_to_many_url(table: str) -> str:
     """A table's N:N relationships."""
-    return f"EntityDefinitions(LogicalName='{table}')/ManyToManyRelationships?$select={_MANY_TO_MANY}"
+    return f"EntityDefinitions(LogicalName={quote_key(table)})/ManyToManyRelationships?$select={_MANY_TO_MANY}"
 
 
 def collections_url(table: str) -> str:
     """The 1:N relationships of which a table is the "one" side."""
-    return f"EntityDefinitions(LogicalName='{table}')/OneToManyRelationships?$select={_ONE_TO_MANY}"
+    return f"EntityDefinitions(LogicalName={quote_key(table)})/OneToManyRelationships?$select={_ONE_TO_MANY}"
 
 
 def lookups_url(table: str) -> str:
     """The 1:N relationships of which a table holds the lookup."""
-    return f"EntityDefinitions(LogicalName='{table}')/ManyToOneRelationships?$select={_ONE_TO_MANY}"
+    return f"EntityDefinitions(LogicalName={quote_key(table)})/ManyToOneRelationships?$select={_ONE_TO_MANY}"
 
 
 def named_urls(schema_name: str) -> tuple[str, str]:
     """A relationship by its schema name: as N:N and as 1:N. Only one of them is there."""
-    one = f"RelationshipDefinitions(SchemaName='{schema_name}')/{_CAST}"
+    one = f"RelationshipDefinitions(SchemaName={quote_key(schema_name)})/{_CAST}"
     return (
         f"{one}.ManyToManyRelationshipMetadata?$select={_MANY_TO_MANY}",
         f"{one}.OneToManyRelationshipMetadata?$select={_ONE_TO_MANY}",
@@ -91,31 +92,38 @@ def named_urls(schema_name: str) -> tuple[str, str]:
 
 def columns_url(table: str) -> str:
     """A table's columns with their types."""
-    return f"EntityDefinitions(LogicalName='{table}')/Attributes?$select=LogicalName,AttributeType"
+    return f"EntityDefinitions(LogicalName={quote_key(table)})/Attributes?$select=LogicalName,AttributeType"
 
 
 def labels_url(table: str, column: str, kind: str) -> str:
     """The labels of a choice or yes/no column. kind: a key of `LABELLED`."""
     cast, options = LABELLED[kind]
-    address = f"EntityDefinitions(LogicalName='{table}')/Attributes(LogicalName='{column}')"
+    address = f"EntityDefinitions(LogicalName={quote_key(table)})/Attributes(LogicalName={quote_key(column)})"
     return f"{address}/{_CAST}.{cast}?$select=LogicalName&$expand={options}"
 
 
 def days_url(table: str) -> str:
     """Which date columns hold days without time."""
     cast = f"{_CAST}.DateTimeAttributeMetadata"
-    return f"EntityDefinitions(LogicalName='{table}')/Attributes/{cast}?$select=LogicalName,DateTimeBehavior"
+    return f"EntityDefinitions(LogicalName={quote_key(table)})/Attributes/{cast}?$select=LogicalName,DateTimeBehavior"
 
 
 def targets_url(table: str) -> str:
     """The tables that each lookup column can point at."""
     cast = f"{_CAST}.LookupAttributeMetadata"
-    return f"EntityDefinitions(LogicalName='{table}')/Attributes/{cast}?$select=LogicalName,Targets"
+    return f"EntityDefinitions(LogicalName={quote_key(table)})/Attributes/{cast}?$select=LogicalName,Targets"
 
 
 def keys_url(table: str) -> str:
     """A table's alternate keys."""
-    return f"EntityDefinitions(LogicalName='{table}')/Keys?$select=SchemaName,KeyAttributes,EntityKeyIndexStatus"
+    return (
+        f"EntityDefinitions(LogicalName={quote_key(table)})/Keys?$select=SchemaName,KeyAttributes,EntityKeyIndexStatus"
+    )
+
+
+def record_count_url(table: str) -> str:
+    """About how many records a table has."""
+    return f"RetrieveTotalRecordCount(EntityNames=%5B{quote_key(table)}%5D)"
 
 
 # ---- what it says
@@ -195,6 +203,12 @@ def read_keys(body: bytes) -> list[AlternateKey]:
     ]
 
 
+def read_record_count(body: bytes) -> int | None:
+    """The one number of a record count."""
+    values = json.loads(body)["EntityRecordCountCollection"]["Values"]
+    return int(values[0]) if values else None
+
+
 def read_navigations(csdl: bytes, tables: Iterable[str]) -> Facts:
     """The navigation properties of some tables out of the CSDL, which is several megabytes: read as a stream."""
     wanted = set(tables)
@@ -222,7 +236,7 @@ def _navigation(element: Any) -> Navigation:
 def _records(body: bytes) -> list[dict[str, Any]]:
     """The records of a collection; a single record counts as a collection of one."""
     page = json.loads(body)
-    records: list[dict[str, Any]] = page["value"] if "value" in page else [page]
+    records: list[dict[str, Any]] = page.get("value", [page])
     return records
 
 

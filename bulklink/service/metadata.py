@@ -14,17 +14,16 @@ from bulklink.core.answer import Answer
 from bulklink.core.directions import doubtful_tables
 from bulklink.core.facts import AlternateKey, Column, ColumnKind, Facts, Table, merged
 from bulklink.core.key_values import Comparing
-from bulklink.core.keys import percent_encode
 from bulklink.core.looking import get_request
 from bulklink.core.relationships import Listed, Relationship, choose_relationship, list_relationships
 from bulklink.core.resolving import Match
-from bulklink.errors import JobError, RelationshipError, StoppedEarly, nearest
+from bulklink.errors import BulklinkError, JobError, RelationshipError, StoppedEarly, nearest
 from bulklink.service import definitions
-from bulklink.service.reading import Reader, checked
+from bulklink.service.reading import Reader, checked, refusal
 
 _Read = TypeVar("_Read")
-#: Answers that say "there is no such thing", not "you may not" or "not now".
-_NOT_THERE: Final = frozenset({400, 404})
+#: Answers that say "there is no such thing here", not "you may not" or "not now".
+_NOT_THERE: Final = frozenset({400, 404, 501})
 
 
 class Metadata:
@@ -54,7 +53,7 @@ class Metadata:
     async def listing(self, table: str, with_table: str = "") -> list[Listed]:
         """A table's relationships, as `bulklink relationships` shows them."""
         await self._fetch_related([table, *([with_table] if with_table else [])])
-        await self._fetch_csdl(table, table)
+        await self._fetch_csdl(table, with_table or table)
         return list_relationships(self._facts, table, with_table)
 
     async def table(self, name: str) -> Table:
@@ -89,7 +88,8 @@ class Metadata:
             column = replace(column, choices=_if_there(answer, definitions.read_labels, {}))
         if column.kind is ColumnKind.DATETIME:
             (answer,) = await self._ask([definitions.days_url(table)])
-            column = replace(column, date_only=name in _if_there(answer, definitions.read_days, frozenset()))
+            days: frozenset[str] = _if_there(answer, definitions.read_days, frozenset())
+            column = replace(column, date_only=name in days)
         if column.kind is ColumnKind.LOOKUP:
             (answer,) = await self._ask([definitions.targets_url(table)])
             facts = _if_there(answer, lambda body: definitions.read_targets(body, table), Facts())
@@ -104,7 +104,7 @@ class Metadata:
 
     async def record_count(self, table: str) -> int | None:
         """About how many records a table has (the service counts once a day); None if it does not say."""
-        (answer,) = await self._ask([f"RetrieveTotalRecordCount(EntityNames=%5B'{table}'%5D)"])
+        (answer,) = await self._ask([definitions.record_count_url(table)])
         return _if_there(answer, definitions.read_record_count, None)
 
     # -- fetching
@@ -144,20 +144,22 @@ class Metadata:
             self._learn(read)
 
     async def _fetch_named(self, name: str) -> None:
-        if not name.isidentifier():
-            return
         for answer in await self._ask(list(definitions.named_urls(name))):
             self._learn(_if_there(answer, definitions.read_relationships, Facts()))
 
     async def _take_tables(self, names: Sequence[str], answers: Sequence[Answer]) -> None:
         for name, answer in zip(names, answers, strict=True):
             if answer.status in _NOT_THERE:
-                raise await self._unknown_table(name)
+                raise await self._not_described(name, answer)
             self._learn(_understood(answer, definitions.read_table, f"the definition of {name}"))
 
-    async def _unknown_table(self, name: str) -> RelationshipError:
+    async def _not_described(self, name: str, refused: Answer) -> BulklinkError:
+        """Why a table has no definition: most likely its name is wrong."""
         (answer,) = await self._ask([definitions.all_tables_url()])
-        return misnaming.unknown_table(name, _if_there(answer, definitions.read_table_names, Facts()).table_names)
+        names = _if_there(answer, definitions.read_table_names, Facts()).table_names
+        if name in names:
+            return refusal(refused, f"the definition of {name}")
+        return misnaming.unknown_table(name, names)
 
     async def _columns_of(self, table: str) -> dict[str, tuple[Column, str]]:
         if table not in self._columns:
@@ -166,7 +168,7 @@ class Metadata:
         return self._columns[table]
 
     async def _ask(self, urls: Sequence[str]) -> list[Answer]:
-        return await self._reader.ask([get_request(f"{self._reader.api_path}/{_encoded(url)}") for url in urls])
+        return await self._reader.ask([get_request(f"{self._reader.api_path}/{url}") for url in urls])
 
     def _learn(self, facts: Facts) -> None:
         self._facts = merged(self._facts, facts)
@@ -183,6 +185,6 @@ def _understood(answer: Answer, read: Callable[[bytes], _Read], what: str) -> _R
 
 def _if_there(answer: Answer, read: Callable[[bytes], _Read], otherwise: _Read) -> _Read:
     """The answer as facts; what is not there, or not offered, is no error here."""
-    if answer.status in _NOT_THERE or answer.status == 501:
+    if answer.status in _NOT_THERE:
         return otherwise
     return _understood(answer, read, "a definition")
