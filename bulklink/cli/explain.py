@@ -20,7 +20,7 @@ _WORDS: Final = {outcome.word: outcome for outcome in OUTCOMES}
 \b
 Examples:
   bulklink explain 0x80040237     a service code, as in outcomes.csv
-  bulklink explain -2147220937     the same, as the service's logs write it
+  bulklink explain -2147220937    the same, as the service's logs write it
   bulklink explain unresolved     an outcome
   bulklink explain 4              an exit code
   bulklink explain 429            an HTTP status

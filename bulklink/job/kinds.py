@@ -7,7 +7,7 @@ Source: the public contract (README, "Job file", "Which form does what").
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from bulklink.errors import nearest
 from bulklink.job.settings import Section
@@ -87,14 +87,14 @@ class Link(Section):
     relationship: Name = Field(description="Schema name, intersect table or navigation property name.")
     action: Annotated[
         Literal["associate", "disassociate", "clear", "sync"] | ActionColumn,
-        PlainValidator(_link_action),
+        BeforeValidator(_link_action),
         WithJsonSchema({"anyOf": [{"enum": list(LINK_ACTIONS)}, ActionColumn.model_json_schema()]}),
     ] = Field(default="associate", description='associate | disassociate | clear | sync | { column = "HEADER" }.')
     from_: Side = Field(alias="from", description="The from record: the navigation property is read on it.")
     to: Side | None = Field(default=None, description="The to record. Only clear goes without.")
-    form: Annotated[Form, PlainValidator(_link_form), WithJsonSchema({"enum": [form.value for form in LINK_FORMS]})] = (
-        Field(default=Form.AUTO, description="Wire form; auto chooses by relationship and action.")
-    )
+    form: Annotated[
+        Form, BeforeValidator(_link_form), WithJsonSchema({"enum": [form.value for form in LINK_FORMS]})
+    ] = Field(default=Form.AUTO, description="Wire form; auto chooses by relationship and action.")
     scope: Literal["from", "to", "relationship"] = Field(
         default="from", description="sync: whose links the input describes completely."
     )

@@ -22,8 +22,10 @@ def job_schema() -> dict[str, Any]:
     for table in (schema, *definitions.values()):
         for value in table.get("properties", {}).values():
             value.pop("title", None)
-            if "$ref" in value and "description" not in value:
-                value["description"] = definitions[value["$ref"].rpartition("/")[2]]["description"].split("\n")[0]
+            if "$ref" in value:
+                value.pop("default", None)  # the keys of the section have their own
+                about = definitions[value["$ref"].rpartition("/")[2]]["description"].split("\n")[0]
+                value.setdefault("description", about)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -32,6 +32,7 @@ from bulklink.vocabulary import Isolation
 Auth = Literal[
     "client-secret", "certificate", "managed-identity", "workload-identity", "device-code", "interactive", "token"
 ]
+_REFERENCE_PATTERN = r"^(\$\{[^}]*\})?$"
 API_PATH = "/api/data/v9.2"
 
 
@@ -83,11 +84,15 @@ class Dataverse(Section):
         default="", description="Application (client) id, or that of a user-assigned managed identity."
     )
     client_secret: SecretStr | None = Field(
-        default=None, description="Only as ${VARIABLE}, ${file:PATH} or ${keyring:SERVICE/NAME}; a literal is refused."
+        json_schema_extra={"pattern": _REFERENCE_PATTERN},
+        default=None,
+        description="Only as ${VARIABLE}, ${file:PATH} or ${keyring:SERVICE/NAME}; a literal is refused.",
     )
     certificate_file: str = Field(default="", description="PEM or PFX file with certificate and private key.")
     certificate_password: SecretStr | None = Field(
-        default=None, description="Password of certificate_file, written like client_secret."
+        json_schema_extra={"pattern": _REFERENCE_PATTERN},
+        default=None,
+        description="Password of certificate_file, written like client_secret.",
     )
     authority: str = Field(
         default="", description="Address of the sign-in authority. Not given: asked of the environment."
