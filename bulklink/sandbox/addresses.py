@@ -118,7 +118,7 @@ class Addresses:
             if other is None:
                 raise no_segment(second.name)
             navigation_key = self.key(other, second.predicate)
-        return Address(  # fmt: skip
+        return Address(
             route.table,
             key,
             route.navigation,

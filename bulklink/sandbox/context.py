@@ -1,7 +1,7 @@
 """What every rule needs at hand.
 
-Owns: `Context` (organisation, toggles, addresses, and the questions that rules share) and `Operation` (one request with the
-Content-IDs it may use).
+Owns: `Context` (organisation, toggles, addresses, and the questions that rules share) and `Operation` (one request
+with the Content-IDs it may use).
 Does not know: which rule asks.
 Source: Microsoft Learn, "Associate and disassociate table rows", "Security roles and privileges"; recorded refusals.
 """

@@ -1,7 +1,7 @@
 """Make a model of what a ``$metadata`` document declares.
 
-Owns: flattening of base types, lookups and their columns, 1:N and N:N relationships, and the intersects, which CSDL does not
-tie to their navigation properties and which are recognised by their shape.
+Owns: flattening of base types, lookups and their columns, 1:N and N:N relationships, and the intersects, which CSDL
+does not tie to their navigation properties and which are recognised by their shape.
 Does not know: XML, records.
 Source: real `$metadata` documents; N:N = two collections that are each other's partner.
 """
@@ -30,7 +30,9 @@ _NAME_COLUMNS = ("name", "fullname", "subject", "title", "new_name")
 _HIERARCHIES = frozenset({"account_parent_account", "business_unit_parent_business_unit"})
 #: Where the service keeps its messages; every organisation has these two.
 _MESSAGES = {
-    "sdkmessage": TypeFacts("sdkmessage", "", False, ["sdkmessageid"], {"sdkmessageid": "Edm.Guid", "name": "Edm.String"}),
+    "sdkmessage": TypeFacts(
+        "sdkmessage", "", False, ["sdkmessageid"], {"sdkmessageid": "Edm.Guid", "name": "Edm.String"}
+    ),
     "sdkmessagefilter": TypeFacts(
         "sdkmessagefilter", "", False, ["sdkmessagefilterid"],
         {"sdkmessagefilterid": "Edm.Guid", "primaryobjecttypecode": "Edm.String", "_sdkmessageid_value": "Edm.Guid"},
@@ -119,10 +121,10 @@ def _one_to_many(types: Mapping[str, TypeFacts], tables: Mapping[str, Table]) ->
                 name = partner or f"{table.name}_{navigation.name}"
                 if name in found:
                     name = f"{name}_{table.name}"
+                is_party_of = table.name == "activityparty" and navigation.name.startswith("activityid_")
                 found[name] = OneToMany(
                     name, navigation.type, table.name, _lookup_column(table, navigation), partner, navigation.name,
-                    "Cascade" if (table.name, navigation.name[:11]) == ("activityparty", "activityid_") else "RemoveLink",
-                    name in _HIERARCHIES,
+                    "Cascade" if is_party_of else "RemoveLink", name in _HIERARCHIES,
                 )  # fmt: skip
     return found
 

@@ -19,6 +19,7 @@ _HEAD = (
 )
 _TAIL = "</Schema></edmx:DataServices></edmx:Edmx>"
 
+_KEYS = "OData.Community.Keys.V1"
 #: Abstract types: their key, which the derived types share.
 _BASE_KEYS = {"principal": "ownerid", "activitypointer": "activityid"}
 
@@ -64,8 +65,8 @@ def _bases(model: Model) -> list[str]:
 
 def _base_type(model: Model, base: str) -> Iterator[str]:
     key = _BASE_KEYS[base]
-    yield f'<EntityType Name="{base}" BaseType="mscrm.crmbaseentity" Abstract="true"><Key><PropertyRef Name="{key}"/></Key>'
-    yield f'<Property Name="{key}" Type="Edm.Guid"/>'
+    yield f'<EntityType Name="{base}" BaseType="mscrm.crmbaseentity" Abstract="true">'
+    yield f'<Key><PropertyRef Name="{key}"/></Key><Property Name="{key}" Type="Edm.Guid"/>'
     yield from (_navigation(model, navigation) for navigation in _inherited(model, base))
     yield "</EntityType>"
 
@@ -99,18 +100,7 @@ def _entity_type(model: Model, table: Table) -> Iterator[str]:
 def _navigation(model: Model, navigation: Navigation) -> str:
     name = quoteattr(navigation.name)
     if isinstance(navigation, LookupNavigation):
-        relationship = navigation.relationship
-        partner = (
-            f" Partner={quoteattr(relationship.collection_navigation)}" if relationship.collection_navigation else ""
-        )
-        one = model.tables.get(relationship.one)
-        kind = relationship.one if one else "principal" if relationship.one == "owner" else relationship.one
-        column = model.tables[navigation.table].columns[navigation.column]
-        constraint = (
-            f"<ReferentialConstraint Property={quoteattr(column.property_name)} "
-            f'ReferencedProperty="{one.primary_id if one else "ownerid"}"/>'
-        )
-        return f'<NavigationProperty Name={name} Type="mscrm.{kind}" Nullable="false"{partner}>{constraint}</NavigationProperty>'
+        return _lookup(model, navigation)
     if isinstance(navigation, CollectionNavigation):
         partner = navigation.relationship.lookup_navigation
     else:
@@ -121,19 +111,29 @@ def _navigation(model: Model, navigation: Navigation) -> str:
     return f'<NavigationProperty Name={name} Type="Collection(mscrm.{navigation.other})"{shown}/>'
 
 
+def _lookup(model: Model, navigation: LookupNavigation) -> str:
+    relationship = navigation.relationship
+    partner = f" Partner={quoteattr(relationship.collection_navigation)}" if relationship.collection_navigation else ""
+    one = model.tables.get(relationship.one)
+    kind = "principal" if relationship.one == "owner" else relationship.one
+    column = model.tables[navigation.table].columns[navigation.column]
+    return (
+        f'<NavigationProperty Name={quoteattr(navigation.name)} Type="mscrm.{kind}" Nullable="false"{partner}>'
+        f"<ReferentialConstraint Property={quoteattr(column.property_name)} "
+        f'ReferencedProperty="{one.primary_id if one else "ownerid"}"/></NavigationProperty>'
+    )
+
+
 def _alternate_keys(table: Table) -> Iterator[str]:
     if not table.keys:
         return
-    yield '<Annotation Term="OData.Community.Keys.V1.AlternateKeys"><Collection>'
+    yield f'<Annotation Term="{_KEYS}.AlternateKeys"><Collection>'
     for key in table.keys:
-        yield '<Record Type="OData.Community.Keys.V1.AlternateKey"><PropertyValue Property="Key"><Collection>'
+        yield f'<Record Type="{_KEYS}.AlternateKey"><PropertyValue Property="Key"><Collection>'
         for column in key.columns:
             name = table.columns[column].property_name
-            yield (
-                '<Record Type="OData.Community.Keys.V1.PropertyRef">'
-                f'<PropertyValue Property="Alias" String="{name}"/><PropertyValue Property="Name" PropertyPath="{name}"/>'
-                "</Record>"
-            )
+            yield f'<Record Type="{_KEYS}.PropertyRef"><PropertyValue Property="Alias" String="{name}"/>'
+            yield f'<PropertyValue Property="Name" PropertyPath="{name}"/></Record>'
         yield "</Collection></PropertyValue></Record>"
     yield "</Collection></Annotation>"
 

@@ -57,16 +57,16 @@ class _Parser:
         return lambda item: all(part(item) for part in parts)
 
     def _one(self) -> Predicate:
-        token = self._take()
-        if token == "not":
+        word = self._take()
+        if word == "not":
             inner = self._one()
             return lambda item: not inner(item)
-        if token == "(":
+        if word == "(":
             inner = self.either()
             if self._take() != ")":
                 raise bad_syntax("A parenthesis is not closed.")
             return inner
-        return self._comparison(token)
+        return self._comparison(word)
 
     def _comparison(self, name: str) -> Predicate:
         path = name.split("/")

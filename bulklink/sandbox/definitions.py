@@ -1,6 +1,7 @@
 """Metadata on request: table and relationship definitions as JSON, ``$metadata``, the service document.
 
-Owns: the resources below ``EntityDefinitions`` and ``RelationshipDefinitions`` with $select, $filter, $expand and casts.
+Owns: the resources below ``EntityDefinitions`` and ``RelationshipDefinitions`` with $select, $filter, $expand and
+casts.
 Does not know: records; the shape of a definition; CSDL.
 Source: Microsoft Learn, "Query table definitions using the Web API".
 """

@@ -1,9 +1,10 @@
 """What can go wrong in the sandbox: for the person who starts it, and for the client that calls it.
 
-Owns: `SandboxUsageError` (an unusable file, name or toggle; the command line maps it to exit code 2) and `ODataError`, with
-one function per kind of refusal so that codes and texts stand in one place.
+Owns: `SandboxUsageError` (an unusable file, name or toggle; the command line maps it to exit code 2) and
+`ODataError`, with one function per kind of refusal so that codes and texts stand in one place.
 Does not know: HTTP, storage.
-Source: Microsoft Learn, "Compose HTTP requests and handle errors", "Web service error codes"; recorded answers of the service.
+Source: Microsoft Learn, "Compose HTTP requests and handle errors", "Web service error codes"; recorded answers of the
+service.
 """
 
 import difflib
@@ -50,10 +51,10 @@ def no_record_with_key(table: str) -> ODataError:
 
 def not_a_key(table: str) -> ODataError:
     """The columns named are no alternate key."""
-    return ODataError(
-        400, "0x80060888", f"The key in the request URI is not valid for resource '{NAMESPACE}.{table}'. Ensure that the "
-        "names and number of key properties match the declared or alternate key properties for this resource."
-    )  # fmt: skip
+    return bad_syntax(
+        f"The key in the request URI is not valid for resource '{NAMESPACE}.{table}'. Ensure that the names and number "
+        "of key properties match the declared or alternate key properties for this resource."
+    )
 
 
 def no_segment(segment: str) -> ODataError:
@@ -68,7 +69,7 @@ def ref_after_column(column: str) -> ODataError:
 
 def no_property(name: str, table: str) -> ODataError:
     """A property that the table does not have, in a query."""
-    return ODataError(400, "0x80060888", f"Could not find a property named '{name}' on type '{NAMESPACE}.{table}'.")
+    return bad_syntax(f"Could not find a property named '{name}' on type '{NAMESPACE}.{table}'.")
 
 
 def bad_syntax(message: str) -> ODataError:
@@ -78,10 +79,9 @@ def bad_syntax(message: str) -> ODataError:
 
 def unparsed_url() -> ODataError:
     """A bind target that names no entity set."""
-    return ODataError(
-        400,
-        "0x80060888",
-        "URL was not parsed due to an ODataUnrecognizedPathException. Resource not found for the segment provided in the URL.",
+    return bad_syntax(
+        "URL was not parsed due to an ODataUnrecognizedPathException. Resource not found for the segment provided in "
+        "the URL."
     )
 
 
@@ -90,8 +90,8 @@ def bad_payload(entity_set: str, inner: str) -> ODataError:
     return ODataError(
         400,
         "0x80048d19",
-        f"Error identified in Payload provided by the user for Entity :'{entity_set}', For more information on this error "
-        "please follow this help link https://go.microsoft.com/fwlink/?linkid=2195293  ----> InnerException : "
+        f"Error identified in Payload provided by the user for Entity :'{entity_set}', For more information on this "
+        "error please follow this help link https://go.microsoft.com/fwlink/?linkid=2195293  ----> InnerException : "
         f"Microsoft.OData.ODataException: {inner}",
     )
 
@@ -100,9 +100,9 @@ def undeclared_property(entity_set: str, name: str) -> ODataError:
     """A bind on a navigation property that does not exist (or in another case)."""
     return bad_payload(
         entity_set,
-        f"An undeclared property '{name}' which only has property annotations in the payload but no property value was found "
-        "in the payload. In OData, only declared navigation properties and declared named streams can be represented as "
-        "properties without values.",
+        f"An undeclared property '{name}' which only has property annotations in the payload but no property value was "
+        "found in the payload. In OData, only declared navigation properties and declared named streams can be "
+        "represented as properties without values.",
     )
 
 
@@ -116,8 +116,8 @@ def duplicate_alternate_key(key_name: str, columns: str) -> ODataError:
     return ODataError(
         412,
         "0x80060892",
-        f"A record that has the attribute values {columns} already exists. The entity key {key_name} requires that this set "
-        "of attributes contains unique values. Select unique values and try again.",
+        f"A record that has the attribute values {columns} already exists. The entity key {key_name} requires that "
+        "this set of attributes contains unique values. Select unique values and try again.",
     )
 
 
@@ -130,7 +130,7 @@ def version_mismatch() -> ODataError:
 
 def forward_reference(reference: str) -> ODataError:
     """A Content-ID that no earlier operation of the change set defined."""
-    return ODataError(400, "0x80060888", f"Content-ID Reference: '{reference}' does not exist in the batch context.")
+    return bad_syntax(f"Content-ID Reference: '{reference}' does not exist in the batch context.")
 
 
 def method_not_allowed(method: str) -> ODataError:

@@ -1,6 +1,7 @@
 """Records from files and back to files.
 
-Owns: reading CSV and XLSX (file name = table), turning text into column values, making ids where a row has none, and the dump.
+Owns: reading CSV and XLSX (file name = table), turning text into column values, making ids where a row has none, and
+the dump.
 Does not know: requests, rules; what is loaded is taken as it stands.
 Source: the sandbox's own.
 """

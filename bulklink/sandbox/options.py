@@ -22,7 +22,7 @@ _SAFE = "$(),/:="
 
 @dataclass(slots=True)
 class Options:
-    """`given`: option -> value as sent, decoded. `annotations`: the terms asked for. `page_size`: None if not asked for."""
+    """`given`: option -> value, decoded. `annotations`: the terms asked for. `page_size`: None if not asked for."""
 
     given: dict[str, str] = field(default_factory=dict)
     annotations: frozenset[str] = frozenset()

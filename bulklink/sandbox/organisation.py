@@ -7,7 +7,7 @@ Source: the sandbox's own; "each table a table, each intersect a unique pair".
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,17 +46,26 @@ class Organisation:
     @classmethod
     def sample(cls, file: Path | None = None) -> Self:
         """The built-in sales organisation, with its few fixed records."""
-        return cls._made(sample.sample_model(), file)
+        return cls.open(file) if file else cls.in_memory()
 
     @classmethod
     def from_csdl(cls, path: Path, file: Path | None = None) -> Self:
-        """An organisation with the tables of a ``$metadata`` document; SandboxUsageError if it is none."""
-        return cls._made(csdl_reader.read_csdl(path), file)
+        """An organisation with the tables of a ``$metadata`` document; SandboxUsageError if it is none.
+
+        A data file that already holds an organisation with just these tables is opened.
+        """
+        model = csdl_reader.read_csdl(path)
+        if not file or not _holds_data(file):
+            return cls._made(model, file)
+        organisation = cls.open(file)
+        if model_json.to_json(organisation.model) != model_json.to_json(model):
+            raise SandboxUsageError(f"{file} holds an organisation with other tables than {path}.")
+        return organisation
 
     @classmethod
     def open(cls, file: Path, model: Model | None = None) -> Self:
         """The organisation in a data file; a new one if there is no such file yet."""
-        if not file.exists() or not file.stat().st_size:
+        if not _holds_data(file):
             return cls._made(model or sample.sample_model(), file)
         connection = connect_checked(file)
         stored = connection.execute(f"SELECT value FROM {quoted(NOTES)} WHERE name = 'model'").fetchone()
@@ -64,8 +73,6 @@ class Organisation:
 
     @classmethod
     def _made(cls, model: Model, file: Path | None) -> Self:
-        if file and file.exists() and file.stat().st_size:
-            raise SandboxUsageError(f"{file} holds an organisation already. Open it without naming its tables again.")
         connection = connect(file)
         connection.execute("BEGIN")
         define(connection, model)
@@ -235,7 +242,7 @@ class Organisation:
 
     def links(self, relationship: str) -> Iterator[tuple[str, str]]:
         """Pairs of ids: (table1, table2) of an N:N, (one, many) of a 1:N relationship."""
-        known = {**self.model.many_to_many, **self.model.one_to_many}
+        known: dict[str, ManyToMany | OneToMany] = {**self.model.many_to_many, **self.model.one_to_many}
         if relationship not in known:
             raise SandboxUsageError(f"There is no relationship '{relationship}'.{nearest(relationship, known)}")
         yield from self.connection.execute(*self._links_sql(known[relationship]))
@@ -293,6 +300,10 @@ class Organisation:
         self.connection.execute(f"INSERT OR REPLACE INTO {quoted(NOTES)} VALUES (?, ?)", (name, value))
 
 
+def _holds_data(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
 def entity_side(relationship: ManyToMany) -> str:
     """The table of ``entityid`` in an intersect that serves several."""
     return relationship.table1 if relationship.attribute1 == "entityid" else relationship.table2
@@ -308,7 +319,8 @@ def connect_checked(file: Path) -> sqlite3.Connection:
     return connection
 
 
-_STATEMENTS = {
+#: verb -> the statement for a quoted table, its quoted primary key, and columns.
+_STATEMENTS: Mapping[str, Callable[[str, str, tuple[str, ...]], str]] = {
     "exists": lambda table, key, _: f"SELECT 1 FROM {table} WHERE {key} = ?",
     "read": lambda table, key, _: f"SELECT * FROM {table} WHERE {key} = ?",
     "delete": lambda table, key, _: f"DELETE FROM {table} WHERE {key} = ?",

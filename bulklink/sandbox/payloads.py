@@ -1,8 +1,10 @@
 """What a body of a create or update asks for.
 
-Owns: reading properties, binds, nulls and nested records of a JSON payload against the table, with the library's refusals.
+Owns: reading properties, binds, nulls and nested records of a JSON payload against the table, with the library's
+refusals.
 Does not know: how any of it is stored.
-Source: Microsoft Learn, "Create a table row", "Update and delete table rows"; recorded refusals; the protocol's point U7.
+Source: Microsoft Learn, "Create a table row", "Update and delete table rows"; recorded refusals; the protocol's point
+U7.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Records: create, deep insert, update, upsert and delete.
 
-Owns: the order in which a payload's parts are stored, the conditions of ``If-Match`` and ``If-None-Match``, key violations,
-cascades and restrictions of a delete.
+Owns: the order in which a payload's parts are stored, the conditions of ``If-Match`` and ``If-None-Match``, key
+violations, cascades and restrictions of a delete.
 Does not know: references, queries, HTTP.
 Source: Microsoft Learn, "Create a table row", "Update and delete table rows", "Upsert a table row".
 """

@@ -3,7 +3,8 @@
 Owns: adding to and removing from a collection, setting and clearing a lookup, and what happens where a link is there
 already, is not there, or points elsewhere.
 Does not know: batches, HTTP.
-Source: Microsoft's page "Associate and disassociate entities using the Web API"; the protocol's points U1, U2, U3, U8, U18.
+Source: Microsoft's page "Associate and disassociate entities using the Web API"; the protocol's points U1, U2, U3,
+U8, U18.
 """
 
 import sqlite3
@@ -185,7 +186,7 @@ def _remove_child(
 
 
 def clear_through(context: Context, holder: tuple[Table, str], navigation: LookupNavigation) -> None:
-    """Empty a lookup by one of its navigations; what a polymorphic one does that points at another table is a toggle."""
+    """Empty a lookup by one of its navigations; pointing at another table than that one's is a toggle's case."""
     table, record_id = holder
     record = context.organisation.read(table, record_id)
     if record is None:

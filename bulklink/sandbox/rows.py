@@ -1,6 +1,7 @@
 """Stored rows as the JSON of the Web API.
 
-Owns: which columns a ``$select`` asks for, the shape of a record (etag, lookups, annotations), one level of ``$expand``.
+Owns: which columns a ``$select`` asks for, the shape of a record (etag, lookups, annotations), one level of
+``$expand``.
 Does not know: which rows.
 Source: Microsoft Learn, "Select columns", "Retrieve data about lookup properties", "Join tables".
 """
@@ -79,7 +80,7 @@ def _formatted(column: Column, value: Any) -> str:
 
 def selection(model: Model, table: Table, select: str, annotations: frozenset[str]) -> Selection:
     """What to show of a table's rows; the primary key comes with every selection."""
-    navigations = {}
+    navigations: dict[tuple[str, str], str] = {}
     if annotations:
         for navigation in model.navigations[table.name].values():
             if isinstance(navigation, LookupNavigation):

@@ -22,52 +22,107 @@ _ACTIVITY = (
     "statecode:State:0=Open,1=Completed,2=Canceled statuscode:Status:2=Not_Started,3=In_Progress,5=Completed,6=Canceled"
 )
 
-# table, entity set, schema name, object type code, primary name, base, alternate keys, columns (name:kind[:length or options])
+# table, entity set, schema name, object type code, primary name, base, alternate keys
 _TABLES = (
-    ("account", "accounts", "Account", 1, "name", "", ("accountnumber",),
-     "name:String:160 accountnumber:String:20 telephone1:String:50 emailaddress1:String:100 websiteurl:String:200 "
-     "address1_city:String:80 address1_country:String:80 revenue:Money numberofemployees:Integer creditonhold:Boolean "
-     "description:Memo:2000 lastonholdtime:DateTime industrycode:Picklist:1=Accounting,2=Agriculture,7=Consulting "
-     f"customertypecode:Picklist:1=Competitor,2=Consultant,3=Customer {_STATE}"),
-    ("contact", "contacts", "Contact", 2, "fullname", "", ("emailaddress1", "employeeid"),
-     "fullname:String:160 firstname:String:50 lastname:String:50 emailaddress1:String:100 telephone1:String:50 "
-     f"jobtitle:String:100 birthdate:DateTime employeeid:String:50 donotemail:Boolean description:Memo:2000 {_STATE}"),
-    ("lead", "leads", "Lead", 4, "fullname", "", (),
-     "fullname:String:160 firstname:String:50 lastname:String:50 subject:String:300 companyname:String:100 "
-     "emailaddress1:String:100 revenue:Money leadqualitycode:Picklist:1=Hot,2=Warm,3=Cold "
-     "statecode:State:0=Open,1=Qualified,2=Disqualified statuscode:Status:1=New,2=Contacted,3=Qualified,4=Lost"),
-    ("opportunity", "opportunities", "Opportunity", 3, "name", "", (),
-     "name:String:300 estimatedvalue:Money estimatedclosedate:DateTime closeprobability:Integer description:Memo:2000 "
-     "statecode:State:0=Open,1=Won,2=Lost statuscode:Status:1=In_Progress,2=On_Hold,3=Won,4=Canceled,5=Out-Sold"),
-    ("competitor", "competitors", "Competitor", 123, "name", "", (),
-     "name:String:100 websiteurl:String:200 strengths:Memo:2000 weaknesses:Memo:2000"),
-    ("task", "tasks", "Task", 4212, "subject", "activitypointer", (), _ACTIVITY),
-    ("email", "emails", "Email", 4202, "subject", "activitypointer", (), f"{_ACTIVITY} directioncode:Boolean sender:String:250"),
-    ("activityparty", "activityparties", "ActivityParty", 135, "partyidname", "", (),
-     "partyidname:String:400 addressused:String:320 participationtypemask:Picklist:1=Sender,2=To_Recipient,3=CC_Recipient,"
-     "4=BCC_Recipient,5=Required_attendee,6=Optional_attendee,7=Organizer,8=Regarding,9=Owner"),
-    ("systemuser", "systemusers", "SystemUser", 8, "fullname", "principal", (),
-     "fullname:String:200 firstname:String:256 lastname:String:256 domainname:String:1024 internalemailaddress:String:100 "
-     "isdisabled:Boolean azureactivedirectoryobjectid:Uniqueidentifier applicationid:Uniqueidentifier"),
-    ("team", "teams", "Team", 9, "name", "principal", (),
-     "name:String:160 description:Memo:2000 teamtype:Picklist:0=Owner,1=Access,2=Security_Group,3=Office_Group"),
-    ("businessunit", "businessunits", "BusinessUnit", 10, "name", "", (), "name:String:160 isdisabled:Boolean"),
-    ("role", "roles", "Role", 1036, "name", "", (), "name:String:100"),
-    ("list", "lists", "List", 4300, "listname", "", (),
-     f"listname:String:128 type:Boolean createdfromcode:Picklist:1=Account,2=Contact,4=Lead lockstatus:Boolean {_STATE}"),
-    ("campaign", "campaigns", "Campaign", 4400, "name", "", ("codename",),
-     f"name:String:128 codename:String:32 description:Memo:2000 budgetedcost:Money {_STATE}"),
-    ("product", "products", "Product", 1024, "name", "", ("productnumber",),
-     f"name:String:100 productnumber:String:100 price:Money description:Memo:2000 {_STATE}"),
-    ("queue", "queues", "Queue", 2020, "name", "", (), f"name:String:200 emailaddress:String:100 {_STATE}"),
-    ("new_tag", "new_tags", "new_Tag", 10001, "new_name", "", ("new_code",),
-     f"new_name:String:100 new_code:String:20 new_weight:Decimal {_STATE}"),
-    ("new_project", "new_projects", "new_Project", 10002, "new_name", "", ("new_code",),
-     f"new_name:String:100 new_code:String:20 new_start:DateTime {_STATE}"),
-    ("sdkmessage", "sdkmessages", "SdkMessage", 4606, "name", "", (), "name:String:256"),
-    ("sdkmessagefilter", "sdkmessagefilters", "SdkMessageFilter", 4607, "name", "", (),
-     "name:String:256 primaryobjecttypecode:String:100"),
-)  # fmt: skip
+    ("account", "accounts", "Account", 1, "name", "", ("accountnumber",)),
+    ("contact", "contacts", "Contact", 2, "fullname", "", ("emailaddress1", "employeeid")),
+    ("lead", "leads", "Lead", 4, "fullname", "", ()),
+    ("opportunity", "opportunities", "Opportunity", 3, "name", "", ()),
+    ("competitor", "competitors", "Competitor", 123, "name", "", ()),
+    ("task", "tasks", "Task", 4212, "subject", "activitypointer", ()),
+    ("email", "emails", "Email", 4202, "subject", "activitypointer", ()),
+    ("activityparty", "activityparties", "ActivityParty", 135, "partyidname", "", ()),
+    ("systemuser", "systemusers", "SystemUser", 8, "fullname", "principal", ()),
+    ("team", "teams", "Team", 9, "name", "principal", ()),
+    ("businessunit", "businessunits", "BusinessUnit", 10, "name", "", ()),
+    ("role", "roles", "Role", 1036, "name", "", ()),
+    ("list", "lists", "List", 4300, "listname", "", ()),
+    ("campaign", "campaigns", "Campaign", 4400, "name", "", ("codename",)),
+    ("product", "products", "Product", 1024, "name", "", ("productnumber",)),
+    ("queue", "queues", "Queue", 2020, "name", "", ()),
+    ("new_tag", "new_tags", "new_Tag", 10001, "new_name", "", ("new_code",)),
+    ("new_project", "new_projects", "new_Project", 10002, "new_name", "", ("new_code",)),
+    ("sdkmessage", "sdkmessages", "SdkMessage", 4606, "name", "", ()),
+    ("sdkmessagefilter", "sdkmessagefilters", "SdkMessageFilter", 4607, "name", "", ()),
+)
+
+# name:kind, then the length, or the options as value=label
+_COLUMNS = {
+    "account": f"""
+        name:String:160 accountnumber:String:20 telephone1:String:50 emailaddress1:String:100
+        websiteurl:String:200 address1_city:String:80 address1_country:String:80 revenue:Money
+        numberofemployees:Integer creditonhold:Boolean description:Memo:2000 lastonholdtime:DateTime
+        industrycode:Picklist:1=Accounting,2=Agriculture,7=Consulting
+        customertypecode:Picklist:1=Competitor,2=Consultant,3=Customer {_STATE}
+    """,
+    "contact": f"""
+        fullname:String:160 firstname:String:50 lastname:String:50 emailaddress1:String:100 telephone1:String:50
+        jobtitle:String:100 birthdate:DateTime employeeid:String:50 donotemail:Boolean description:Memo:2000
+        {_STATE}
+    """,
+    "lead": """
+        fullname:String:160 firstname:String:50 lastname:String:50 subject:String:300 companyname:String:100
+        emailaddress1:String:100 revenue:Money leadqualitycode:Picklist:1=Hot,2=Warm,3=Cold
+        statecode:State:0=Open,1=Qualified,2=Disqualified statuscode:Status:1=New,2=Contacted,3=Qualified,4=Lost
+    """,
+    "opportunity": """
+        name:String:300 estimatedvalue:Money estimatedclosedate:DateTime closeprobability:Integer
+        description:Memo:2000 statecode:State:0=Open,1=Won,2=Lost
+        statuscode:Status:1=In_Progress,2=On_Hold,3=Won,4=Canceled,5=Out-Sold
+    """,
+    "competitor": """
+        name:String:100 websiteurl:String:200 strengths:Memo:2000 weaknesses:Memo:2000
+    """,
+    "task": f"""
+        {_ACTIVITY}
+    """,
+    "email": f"""
+        {_ACTIVITY} directioncode:Boolean sender:String:250
+    """,
+    "activityparty": """
+        partyidname:String:400 addressused:String:320
+        participationtypemask:Picklist:1=Sender,2=To_Recipient,3=CC_Recipient,4=BCC_Recipient,5=Required_attendee,6=Optional_attendee,7=Organizer,8=Regarding,9=Owner
+    """,
+    "systemuser": """
+        fullname:String:200 firstname:String:256 lastname:String:256 domainname:String:1024
+        internalemailaddress:String:100 isdisabled:Boolean azureactivedirectoryobjectid:Uniqueidentifier
+        applicationid:Uniqueidentifier
+    """,
+    "team": """
+        name:String:160 description:Memo:2000 teamtype:Picklist:0=Owner,1=Access,2=Security_Group,3=Office_Group
+    """,
+    "businessunit": """
+        name:String:160 isdisabled:Boolean
+    """,
+    "role": """
+        name:String:100
+    """,
+    "list": f"""
+        listname:String:128 type:Boolean createdfromcode:Picklist:1=Account,2=Contact,4=Lead lockstatus:Boolean
+        {_STATE}
+    """,
+    "campaign": f"""
+        name:String:128 codename:String:32 description:Memo:2000 budgetedcost:Money {_STATE}
+    """,
+    "product": f"""
+        name:String:100 productnumber:String:100 price:Money description:Memo:2000 {_STATE}
+    """,
+    "queue": f"""
+        name:String:200 emailaddress:String:100 {_STATE}
+    """,
+    "new_tag": f"""
+        new_name:String:100 new_code:String:20 new_weight:Decimal {_STATE}
+    """,
+    "new_project": f"""
+        new_name:String:100 new_code:String:20 new_start:DateTime {_STATE}
+    """,
+    "sdkmessage": """
+        name:String:256
+    """,
+    "sdkmessagefilter": """
+        name:String:256 primaryobjecttypecode:String:100
+    """,
+}
 
 # table1, attribute1, navigation1, table2, attribute2, navigation2, intersect, its entity set, schema name
 _MANY_TO_MANY = (
@@ -111,58 +166,46 @@ _OWNED = (
     ("new_tag", "new_tag"), ("new_project", "new_project"),
 )  # fmt: skip
 
-# schema name, one, many, column, collection navigation, lookup navigation, what deleting the one does to the many
+# schema name and collection navigation, one, many, column, lookup navigation, what deleting the one does to the many
 _ONE_TO_MANY = (
-    ("contact_customer_accounts", "account", "contact", "parentcustomerid", "contact_customer_accounts",
-     "parentcustomerid_account", "RemoveLink"),
-    ("contact_customer_contacts", "contact", "contact", "parentcustomerid", "contact_customer_contacts",
-     "parentcustomerid_contact", "RemoveLink"),
-    ("account_primary_contact", "contact", "account", "primarycontactid", "account_primary_contact",
-     "primarycontactid", "RemoveLink"),
-    ("account_parent_account", "account", "account", "parentaccountid", "account_parent_account",
-     "parentaccountid", "RemoveLink"),
-    ("opportunity_customer_accounts", "account", "opportunity", "customerid", "opportunity_customer_accounts",
-     "customerid_account", "Cascade"),
-    ("opportunity_customer_contacts", "contact", "opportunity", "customerid", "opportunity_customer_contacts",
-     "customerid_contact", "Cascade"),
-    ("opportunity_parent_account", "account", "opportunity", "parentaccountid", "opportunity_parent_account",
-     "parentaccountid", "RemoveLink"),
-    ("opportunity_parent_contact", "contact", "opportunity", "parentcontactid", "opportunity_parent_contact",
-     "parentcontactid", "RemoveLink"),
-    ("opportunity_originating_lead", "lead", "opportunity", "originatingleadid", "opportunity_originating_lead",
-     "originatingleadid", "RemoveLink"),
-    ("lead_parent_account", "account", "lead", "parentaccountid", "lead_parent_account", "parentaccountid", "RemoveLink"),
-    ("lead_parent_contact", "contact", "lead", "parentcontactid", "lead_parent_contact", "parentcontactid", "RemoveLink"),
-    ("lead_customer_accounts", "account", "lead", "customerid", "lead_customer_accounts", "customerid_account", "RemoveLink"),
-    ("lead_customer_contacts", "contact", "lead", "customerid", "lead_customer_contacts", "customerid_contact", "RemoveLink"),
-    ("Account_Tasks", "account", "task", "regardingobjectid", "Account_Tasks", "regardingobjectid_account_task", "Cascade"),
-    ("Contact_Tasks", "contact", "task", "regardingobjectid", "Contact_Tasks", "regardingobjectid_contact_task", "Cascade"),
-    ("Lead_Tasks", "lead", "task", "regardingobjectid", "Lead_Tasks", "regardingobjectid_lead_task", "Cascade"),
-    ("Opportunity_Tasks", "opportunity", "task", "regardingobjectid", "Opportunity_Tasks",
+    ("contact_customer_accounts", "account", "contact", "parentcustomerid", "parentcustomerid_account", "RemoveLink"),
+    ("contact_customer_contacts", "contact", "contact", "parentcustomerid", "parentcustomerid_contact", "RemoveLink"),
+    ("account_primary_contact", "contact", "account", "primarycontactid", "primarycontactid", "RemoveLink"),
+    ("account_parent_account", "account", "account", "parentaccountid", "parentaccountid", "RemoveLink"),
+    ("opportunity_customer_accounts", "account", "opportunity", "customerid", "customerid_account", "Cascade"),
+    ("opportunity_customer_contacts", "contact", "opportunity", "customerid", "customerid_contact", "Cascade"),
+    ("opportunity_parent_account", "account", "opportunity", "parentaccountid", "parentaccountid", "RemoveLink"),
+    ("opportunity_parent_contact", "contact", "opportunity", "parentcontactid", "parentcontactid", "RemoveLink"),
+    ("opportunity_originating_lead", "lead", "opportunity", "originatingleadid", "originatingleadid", "RemoveLink"),
+    ("lead_parent_account", "account", "lead", "parentaccountid", "parentaccountid", "RemoveLink"),
+    ("lead_parent_contact", "contact", "lead", "parentcontactid", "parentcontactid", "RemoveLink"),
+    ("lead_customer_accounts", "account", "lead", "customerid", "customerid_account", "RemoveLink"),
+    ("lead_customer_contacts", "contact", "lead", "customerid", "customerid_contact", "RemoveLink"),
+    ("Account_Tasks", "account", "task", "regardingobjectid", "regardingobjectid_account_task", "Cascade"),
+    ("Contact_Tasks", "contact", "task", "regardingobjectid", "regardingobjectid_contact_task", "Cascade"),
+    ("Lead_Tasks", "lead", "task", "regardingobjectid", "regardingobjectid_lead_task", "Cascade"),
+    ("Opportunity_Tasks", "opportunity", "task", "regardingobjectid",
      "regardingobjectid_opportunity_task", "Cascade"),
-    ("Account_Emails", "account", "email", "regardingobjectid", "Account_Emails", "regardingobjectid_account_email", "Cascade"),
-    ("Contact_Emails", "contact", "email", "regardingobjectid", "Contact_Emails", "regardingobjectid_contact_email", "Cascade"),
-    ("Opportunity_Emails", "opportunity", "email", "regardingobjectid", "Opportunity_Emails",
+    ("Account_Emails", "account", "email", "regardingobjectid", "regardingobjectid_account_email", "Cascade"),
+    ("Contact_Emails", "contact", "email", "regardingobjectid", "regardingobjectid_contact_email", "Cascade"),
+    ("Opportunity_Emails", "opportunity", "email", "regardingobjectid",
      "regardingobjectid_opportunity_email", "Cascade"),
-    ("email_activity_parties", "email", "activityparty", "activityid", "email_activity_parties", "activityid_email", "Cascade"),
-    ("task_activity_parties", "task", "activityparty", "activityid", "task_activity_parties", "activityid_task", "Cascade"),
-    ("account_activity_parties", "account", "activityparty", "partyid", "account_activity_parties", "partyid_account", "NoCascade"),
-    ("contact_activity_parties", "contact", "activityparty", "partyid", "contact_activity_parties", "partyid_contact", "NoCascade"),
-    ("lead_activity_parties", "lead", "activityparty", "partyid", "lead_activity_parties", "partyid_lead", "NoCascade"),
-    ("queue_activity_parties", "queue", "activityparty", "partyid", "queue_activity_parties", "partyid_queue", "NoCascade"),
-    ("system_user_activity_parties", "systemuser", "activityparty", "partyid", "system_user_activity_parties",
-     "partyid_systemuser", "NoCascade"),
-    ("business_unit_system_users", "businessunit", "systemuser", "businessunitid", "business_unit_system_users",
-     "businessunitid", "Restrict"),
-    ("business_unit_teams", "businessunit", "team", "businessunitid", "business_unit_teams", "businessunitid", "Restrict"),
-    ("business_unit_roles", "businessunit", "role", "businessunitid", "business_unit_roles", "businessunitid", "Restrict"),
+    ("email_activity_parties", "email", "activityparty", "activityid", "activityid_email", "Cascade"),
+    ("task_activity_parties", "task", "activityparty", "activityid", "activityid_task", "Cascade"),
+    ("account_activity_parties", "account", "activityparty", "partyid", "partyid_account", "NoCascade"),
+    ("contact_activity_parties", "contact", "activityparty", "partyid", "partyid_contact", "NoCascade"),
+    ("lead_activity_parties", "lead", "activityparty", "partyid", "partyid_lead", "NoCascade"),
+    ("queue_activity_parties", "queue", "activityparty", "partyid", "partyid_queue", "NoCascade"),
+    ("system_user_activity_parties", "systemuser", "activityparty", "partyid", "partyid_systemuser", "NoCascade"),
+    ("business_unit_system_users", "businessunit", "systemuser", "businessunitid", "businessunitid", "Restrict"),
+    ("business_unit_teams", "businessunit", "team", "businessunitid", "businessunitid", "Restrict"),
+    ("business_unit_roles", "businessunit", "role", "businessunitid", "businessunitid", "Restrict"),
     ("business_unit_parent_business_unit", "businessunit", "businessunit", "parentbusinessunitid",
-     "business_unit_parent_business_unit", "parentbusinessunitid", "Restrict"),
+     "parentbusinessunitid", "Restrict"),
     # Custom lookups keep the case of their schema name in the navigation property, never in the column.
-    ("new_account_new_project", "account", "new_project", "new_customer", "new_account_new_project", "new_Customer", "Restrict"),
-    ("new_contact_new_project", "contact", "new_project", "new_sponsorid", "new_contact_new_project", "new_SponsorId", "RemoveLink"),
-    ("sdkmessageid_sdkmessagefilter", "sdkmessage", "sdkmessagefilter", "sdkmessageid", "sdkmessageid_sdkmessagefilter",
-     "sdkmessageid", "Cascade"),
+    ("new_account_new_project", "account", "new_project", "new_customer", "new_Customer", "Restrict"),
+    ("new_contact_new_project", "contact", "new_project", "new_sponsorid", "new_SponsorId", "RemoveLink"),
+    ("sdkmessageid_sdkmessagefilter", "sdkmessage", "sdkmessagefilter", "sdkmessageid", "sdkmessageid", "Cascade"),
 )  # fmt: skip
 
 # Two intersects that serve several pairs of tables: they name the table of `entityid`, and some columns are lookups.
@@ -192,11 +235,10 @@ def _table(
     primary_name: str,
     base: str,
     keys: tuple[str, ...],
-    columns: str,
 ) -> Table:
     primary_id = _PRIMARY_IDS.get(name, f"{name}id")
     found = [Column(primary_id, Kind.UNIQUEIDENTIFIER, schema + "Id")]
-    found += [_column(text) for text in columns.split()]
+    found += [_column(text) for text in _COLUMNS[name].split()]
     found += [Column(lookup, _KINDS[lookup]) for lookup in _special_lookups(name)]
     found += [Column("createdon", Kind.DATETIME), Column("modifiedon", Kind.DATETIME)]
     found.append(Column("versionnumber", Kind.BIGINT))
@@ -244,7 +286,7 @@ def _intersect(
 
 
 def _one_to_many() -> list[OneToMany]:
-    named = [OneToMany(*line, is_hierarchical=line[0] in _HIERARCHIES) for line in _ONE_TO_MANY]
+    named = [OneToMany(*line[:4], line[0], *line[4:], is_hierarchical=line[0] in _HIERARCHIES) for line in _ONE_TO_MANY]
     owned = [
         OneToMany(f"owner_{plural}", "owner", table, "ownerid", f"owner_{plural}", "ownerid", "NoCascade")
         for table, plural in _OWNED

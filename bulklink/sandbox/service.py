@@ -1,7 +1,7 @@
 """The Dataverse-like service without HTTP: one operation in, one answer out.
 
-Owns: the seam to the server and to simulations (`Request`, `Response`, `Service`), transactions, and the choice of the rule
-by method and resource.
+Owns: the seam to the server and to simulations (`Request`, `Response`, `Service`), transactions, and the choice of
+the rule by method and resource.
 Does not know: sockets, batches' grammar, asyncio, the clock.
 Source: Microsoft Learn, "Perform operations using the Web API".
 """
@@ -71,7 +71,7 @@ class Service:
 
     @contextmanager
     def change_set(self) -> Iterator[ChangeSet]:
-        """A transaction around several operations: committed on normal exit, unless one was refused or `rollback` called."""
+        """A transaction around several operations: kept on normal exit unless one was refused or `rollback` called."""
         if self._change_set is not None:
             raise RuntimeError("change sets do not nest")
         self.organisation.begin()
@@ -90,15 +90,17 @@ class Service:
 
     def touched(self, request: Request) -> frozenset[tuple[str, str]]:
         """The (table, id) pairs that an operation writes or references, as far as URL and body tell."""
+        found: set[tuple[str, str]] = set()
         try:
             address = self._context.addresses.parse(split_path(request.path))
         except ODataError:
-            return frozenset()
-        found = set()
-        self._note(found, address.table, address.key)
-        if address.navigation_key is not None and address.navigation is not None:
-            other = self.organisation.model.tables[getattr(address.navigation, "other", "")]
-            self._note(found, other, address.navigation_key)
+            # What an earlier operation of the change set created is nobody else's yet.
+            address = None
+        if address is not None:
+            self._note(found, address.table, address.key)
+            other = self.organisation.model.tables.get(getattr(address.navigation, "other", ""))
+            if other is not None:
+                self._note(found, other, address.navigation_key)
         for url in _urls_of(request):
             path = api_path(url, request.api_url) or url
             try:

@@ -1,7 +1,7 @@
 """How an organisation lies in SQLite: tables, indexes, and values on their way in and out.
 
-Owns: the data definition, the text comparison of the service (case and trailing blanks do not count), and the conversion of
-values between JSON and storage.
+Owns: the data definition, the text comparison of the service (case and trailing blanks do not count), and the
+conversion of values between JSON and storage.
 Does not know: rules, requests.
 Source: sqlite.org; Microsoft Learn, "Query data using the Web API" (comparison of strings).
 """
@@ -17,7 +17,8 @@ from bulklink.sandbox.model import NUMBERS, TARGET_SUFFIX, TEXTS, WHOLE_NUMBERS,
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
-#: The form of the ids that the sandbox makes, as SQLite's printf and Python's % both read it: ascending, like the service's.
+#: The form of the ids that the sandbox makes, as SQLite's printf and Python's % both read it: ascending, like the
+#: service's.
 NEW_ID_FORMAT: Final = "%08x-%04x-f011-8d4a-6045bdf00001"
 #: The table for the sandbox's own notes in a data file.
 NOTES: Final = "sandbox notes"
@@ -79,7 +80,8 @@ def _definition(column: Column) -> str:
 
 
 def _intersect(table: Table, pairing: ManyToMany) -> Iterable[str]:
-    # The write's number is the row's key and its version; its id follows from it, so a link costs one row and two indexes.
+    # The write's number is the row's key and its version; its id follows from it, so a link costs one row and two
+    # indexes.
     name, first, second = quoted(table.name), quoted(pairing.attribute1), quoted(pairing.attribute2)
     own = (table.primary_id, pairing.attribute1, pairing.attribute2, "versionnumber")
     others = "".join(f", {_definition(c)}" for c in table.columns.values() if c.name not in own)

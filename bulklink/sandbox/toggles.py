@@ -1,7 +1,7 @@
 """The uncertain points of the protocol as switches.
 
-Owns: one named toggle for every behaviour of the service that no recording or documentation settles, with the default that
-the sandbox takes, the question, and the values allowed.
+Owns: one named toggle for every behaviour of the service that no recording or documentation settles, with the default
+that the sandbox takes, the question, and the values allowed.
 Does not know: who obeys a toggle; rules read theirs, the server reads the transport's.
 Source: the protocol's register of uncertain points, U1 to U27.
 """
