@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from bulklink.core.ledger import OutcomeBlock
+from bulklink.files.about_run import AboutRun
 from bulklink.files.journal import Journal, SentBatch
 from bulklink.files.readers.model import RawChunk
 from bulklink.files.spool import Spool, SpoolWriter
@@ -76,3 +77,17 @@ def block(rows, outcome=Outcome.ASSOCIATED, before=Before.ABSENT, http_status=0,
         refers_to=None if refers_to is None else column(refers_to, np.int64),
         **more,
     )
+
+
+def about(**facts):
+    """The facts of a run of the job "nightly"."""
+    known = {
+        "run_id": "20261123T124500Z",
+        "job": "nightly",
+        "organisation": "https://contoso.crm4.dynamics.com",
+        "relationship": "accountleads_association",
+        "fingerprint": "f1",
+        "started": "2026-11-23T12:45:00Z",
+        "rows": 1,
+    }
+    return AboutRun(**known | facts)

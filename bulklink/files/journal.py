@@ -48,6 +48,9 @@ _LAST_STEP: Final = (
     "SELECT coalesce(max(step), 0) FROM (SELECT max(step) AS step FROM batch "
     "UNION ALL SELECT max(step) FROM block UNION ALL SELECT max(step) FROM event)"
 )
+_LAST_MOMENT: Final = (
+    "SELECT coalesce(max(at), 0.0) FROM (SELECT max(at) AS at FROM batch UNION ALL SELECT max(at) FROM event)"
+)
 _EVENTS: Final = (
     "SELECT step, at, kind, in_flight, rate, seconds, count, why FROM event WHERE step > ? ORDER BY step LIMIT 4096"
 )
@@ -192,6 +195,10 @@ class Journal:
     def last_batch_number(self) -> int:
         """The highest number of a batch so far, 0 if none was sent."""
         return self._one("SELECT coalesce(max(number), 0) FROM batch")
+
+    def last_moment(self) -> float:
+        """When something was last sent or happened, seconds since 1970 UTC; 0 if nothing ever did."""
+        return float(self._rows(_LAST_MOMENT)[0][0])
 
     def unsettled_batches(self) -> list[SentBatch]:
         """The batches with rows that may have been executed and have no outcome, each with these rows only.

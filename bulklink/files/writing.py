@@ -69,6 +69,11 @@ def sync_directory(path: Path) -> None:
         _sync(path, os.O_RDONLY)
 
 
+def open_private(path: str, flags: int) -> int:
+    """An opener for `open`: a new file is for its owner only."""
+    return os.open(path, flags, FILE_MODE)
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
