@@ -13,6 +13,7 @@ import click
 from bulklink.cli.closing import closing_block
 from bulklink.cli.progress import listener_for
 from bulklink.cli.session import Session
+from bulklink.cli.wording import columns
 from bulklink.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ def _show_settings(loaded: "LoadedJob", session: Session) -> int:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
         return 0
     shown = [(one.key, json.dumps(one.value, ensure_ascii=False, default=str), one.source) for one in loaded.settings]
-    key_width = max(len(key) for key, _, _ in shown)
-    value_width = min(40, max(len(value) for _, value, _ in shown))
-    for key, value, source in shown:
-        click.echo(f"{key:<{key_width}}  {value:<{value_width}}  {source}")
+    for line in columns(shown, width_max=40):
+        click.echo(line)
     return 0

@@ -4,7 +4,7 @@ Owns: the one wording that the live line, the plain lines and the closing block 
 Does not know: terminals.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bulklink.listener import Progress
@@ -50,3 +50,9 @@ def progress_line(progress: Progress) -> str:
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
     return " · ".join(parts)
+
+
+def columns(rows: Sequence[Sequence[str]], width_max: int = 60) -> list[str]:
+    """Rows of cells as lines with aligned columns. A cell wider than `width_max` pushes only its own line."""
+    widths = [min(width_max, max(map(len, cells))) for cells in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
