@@ -1,6 +1,6 @@
 """Decide when the next request may be sent, how many at a time, and how large: one gate for the signed-in user.
 
-Owns: the pauses of the service protection limits, the degree of parallelism, the batch size.
+Owns: the pauses of the service protection limits, the batch size, when the degree of parallelism changes.
 Does not know: what a request holds, reads or writes; sockets; it never sleeps and asks no clock.
 Source: Microsoft Learn, "Service protection API limits" (6,000 requests and 1,200 s of execution in 300 s, 52
 concurrent; 429 with Retry-After, lengthened for who goes on sending) and "Send parallel requests" (x-ms-dop-hint).
@@ -8,9 +8,8 @@ concurrent; 429 with Retry-After, lengthened for who goes on sending) and "Send 
 Pauses. The limits are the user's: after a 429 nobody sends before the longest Retry-After is over. Then requests start
 one by one, further apart than a refusal takes to arrive: a limit that still holds is met by one request, not by all.
 Parallelism. Starts at the hint and doubles per clean round (as many answers as are allowed in flight), each time on
-trial: what does not raise the rate is taken back, for a queue at the service sends no 429. When answers take much
-longer than they did, fewer are tried on the same terms. After a limit on requests or on execution time it stays:
-the best schedule spends the window as a burst and waits. The limit on concurrency and lost answers lower it.
+trial (`parallelism`): a queue at the service sends no 429. After a limit on requests or on execution time it stays: the
+best schedule spends the window as a burst and waits. The limit on concurrency and lost answers lower it.
 Batch size. Starts small and doubles per round until an answer takes as long as it should; shrinks when it takes too
 long, when the database timed out, when an answer was lost.
 """
@@ -21,6 +20,7 @@ from math import inf
 from typing import Final
 
 from bulklink.core.fault_codes import FAULT_CODES
+from bulklink.core.parallelism import Parallelism, Round
 from bulklink.core.request import OPERATIONS_MAX
 
 #: Requests in flight at most. Source: "Service protection API limits".
@@ -41,14 +41,10 @@ PAUSE_S_MAX: Final = 300.0
 #: Between the first requests after a pause; longer where refusals take longer to arrive.
 RESUME_GAP_S: Final = 0.1
 RESUME_GAP_S_MAX: Final = 1.0
-#: A trial keeps its limit if it gains this share of what a service without queues would give.
-GAIN_SHARE_MIN: Final = 0.25
-#: Answers that take this much longer than before hint at a queue.
-SLOWDOWN: Final = 1.5
-#: How long a refuted trial is not repeated.
-TRIAL_PAUSE_S: Final = 60.0
-#: Fewer answers than this do not judge a round.
-ROUND_REPLIES_MIN: Final = 4
+#: Each gap is shorter than the one before, so that quick requests are not held up for long.
+RESUME_GAP_SHRINK: Final = 0.97
+#: How long batches do not grow after one was too much.
+SHRUNK_S: Final = 60.0
 
 _CONCURRENCY_CODE: Final = "0x80072326"
 _LOST_STATUSES: Final = frozenset({408, 502, 503, 504})
@@ -84,34 +80,13 @@ class ReplyFacts:
     is_read: bool = False
 
 
-class _Round:
-    """The answers since the last decision."""
-
-    def __init__(self) -> None:
-        self.replies = 0
-        self.operations = 0
-        self.latency_s = 0.0
-        self.in_flight_max = 0
-
-    def add(self, operations: int, latency_s: float, in_flight: int) -> None:
-        self.replies += 1
-        self.operations += operations
-        self.latency_s += latency_s
-        self.in_flight_max = max(self.in_flight_max, in_flight)
-
-    @property
-    def operation_s(self) -> float:
-        """How long one operation takes, seen from here."""
-        return max(self.latency_s, 1e-6) / max(self.operations, 1)
-
-
 class Pace:
     """The gate. Ask `may_send`; tell it `sent` and `replied`."""
 
     def __init__(self, settings: PaceSettings) -> None:
         self._settings = settings
-        self._limit_max = settings.concurrency or max(1, int(CONCURRENT_MAX * settings.share))
-        self.limit = settings.concurrency or min(settings.start or START_LIMIT, self._limit_max)
+        limit_max = settings.concurrency or max(1, int(CONCURRENT_MAX * settings.share))
+        self._parallelism = Parallelism(settings.concurrency or settings.start or START_LIMIT, limit_max)
         self._batch_size_max = min(settings.batch_size or OPERATIONS_MAX, OPERATIONS_MAX)
         self.batch_size = settings.batch_size or min(START_BATCH_SIZE, self._batch_size_max)
         self.throttled = 0
@@ -121,20 +96,22 @@ class Pace:
         self._why = ""
         self._pauses = 0
         self._resume_gap_s = RESUME_GAP_S
-        self._resuming = 0
+        self._is_resuming = False
         self._next_slot_s = -inf
         self._cut_s = -inf
         self._takes_hint = settings.concurrency is None and settings.start is None
-        self._round = _Round()
-        self._trial: tuple[int, float] | None = None
-        self._no_trial_before_s = -inf
+        self._round = Round(-inf)
         self._no_growth_before_s = -inf
-        self._usual_operation_s = inf
         self._window: deque[tuple[float, float]] = deque()
         self._window_s = 0.0
         self._shares = settings.share < 1
 
     # -- the gate ----------------------------------------------------------------------------------------------------
+
+    @property
+    def limit(self) -> int:
+        """Requests allowed in flight."""
+        return self._parallelism.limit
 
     @property
     def in_flight(self) -> int:
@@ -149,16 +126,17 @@ class Pace:
         """Until when nothing is sent, and why, in words for people; None if only an answer is waited for, if at all."""
         if now_s < self._not_before_s:
             return self._not_before_s, self._why
-        if self._resuming and now_s < self._next_slot_s:
+        if self._is_resuming and now_s < self._next_slot_s:
             return self._next_slot_s, "starting again after the pause, one request after the other"
         return self._wait_for_share(now_s) if self._shares else None
 
     def sent(self, number: int, operations: int, now_s: float) -> None:
         """A request leaves. Its number comes back with the answer."""
         self._flying[number] = operations
-        if self._resuming:
-            self._resuming -= 1
+        if self._is_resuming:
             self._next_slot_s = now_s + self._resume_gap_s
+            self._resume_gap_s *= RESUME_GAP_SHRINK
+            self._is_resuming = self.in_flight < self.limit
 
     def replied(self, facts: ReplyFacts) -> None:
         """Learn from what became of a request."""
@@ -173,13 +151,13 @@ class Pace:
         elif facts.lost or facts.status in _LOST_STATUSES:
             self._lose(facts)
         elif facts.status:
-            self._take_hint(facts.dop_hint)
+            self._take_hint(facts)
             if facts.smaller:
                 self._shrink(facts)
             if facts.sent_s >= self._not_before_s:
                 self._pauses = 0
             if not facts.is_read and facts.status < 300:
-                self._round.add(facts.operations, latency_s, in_flight)
+                self._round.add(facts.operations, facts.sent_s, facts.received_s, in_flight)
                 self._judge(facts.received_s)
 
     def batch_size_refused(self, maximum: int) -> None:
@@ -209,7 +187,7 @@ class Pace:
             return
         self.waited_s += until_s - max(now_s, self._not_before_s)
         self._not_before_s, self._why = until_s, why
-        self._resuming = self.limit
+        self._is_resuming = True
         self._next_slot_s = until_s
 
     def _lose(self, facts: ReplyFacts) -> None:
@@ -232,64 +210,30 @@ class Pace:
 
     # -- parallelism -------------------------------------------------------------------------------------------------
 
-    def _take_hint(self, hint: int | None) -> None:
-        if self._takes_hint and hint is not None:
-            self.limit = max(1, min(hint, self._limit_max))
+    def _take_hint(self, facts: ReplyFacts) -> None:
+        if self._takes_hint and facts.dop_hint is not None:
+            self._parallelism.limit = max(1, min(facts.dop_hint, self._parallelism.limit_max))
             self._takes_hint = False
-            self._round = _Round()
+            self._round = Round(facts.received_s, settles=True)
 
     def _cut(self, facts: ReplyFacts, factor: float) -> None:
         """Fewer at a time; once for all requests that left before the last cut."""
         self._takes_hint = False
-        if facts.sent_s < self._cut_s:
-            return
-        self._cut_s = facts.received_s
-        self.limit = max(1, int(self.limit * factor))
-        self._end_trial(facts.received_s)
+        if facts.sent_s >= self._cut_s:
+            self._cut_s = facts.received_s
+            self._parallelism.cut(factor, facts.received_s)
+            self._round = Round(facts.received_s, settles=True)
 
     def _judge(self, now_s: float) -> None:
         """At the end of a round, one thing changes: the limit, or else the batch size."""
-        if self._round.replies < max(self.limit, ROUND_REPLIES_MIN):
+        one = self._round
+        if not one.is_over(self.limit):
             return
-        one, self._round = self._round, _Round()
         self._takes_hint = False
-        if self._may_vary_limit() and one.in_flight_max >= self.limit and self._vary_limit(one.operation_s, now_s):
-            return
-        self._usual_operation_s = min(self._usual_operation_s, one.operation_s)
-        self._fit_batch_size(one.operation_s, now_s)
-
-    def _may_vary_limit(self) -> bool:
-        return self._settings.concurrency is None or self.limit < self._settings.concurrency
-
-    def _vary_limit(self, operation_s: float, now_s: float) -> bool:
-        """Decide about a trial, or begin one. Returns whether the limit changed or is on trial."""
-        rate = self.limit / operation_s
-        if self._trial:
-            before, rate_before = self._trial
-            worth = 1 + GAIN_SHARE_MIN * (self.limit / before - 1)
-            self._trial = None
-            if rate < rate_before * worth:
-                self.limit = before
-                self._usual_operation_s = before / rate_before
-                self._no_trial_before_s = now_s + TRIAL_PAUSE_S
-                return True
-        self._usual_operation_s = min(self._usual_operation_s, operation_s)
-        if now_s < self._no_trial_before_s:
-            return False
-        if operation_s > SLOWDOWN * self._usual_operation_s and self.limit > 1:
-            limit = max(1, self.limit * 3 // 4)
-        else:
-            limit = min(2 * self.limit, self._limit_max)
-        if limit == self.limit:
-            return False
-        self._trial = (self.limit, rate)
-        self.limit = limit
-        return True
-
-    def _end_trial(self, now_s: float) -> None:
-        self._trial = None
-        self._round = _Round()
-        self._no_trial_before_s = now_s + TRIAL_PAUSE_S
+        has_changed = self._parallelism.learn(one.operation_s, now_s, was_used=one.in_flight_max >= self.limit)
+        if not has_changed:
+            self._fit_batch_size(one.operation_s, now_s)
+        self._round = Round(now_s, settles=has_changed)
 
     # -- batch size --------------------------------------------------------------------------------------------------
 
@@ -300,6 +244,8 @@ class Pace:
             self.batch_size = max(1, min(fitting, 2 * self.batch_size, self._batch_size_max))
 
     def _shrink(self, facts: ReplyFacts) -> None:
-        """A batch of so many operations was too much."""
+        """A batch of so many operations was too much; one much smaller than usual did not fail for its size."""
+        if facts.is_read or 2 * facts.operations < self.batch_size:
+            return
         self.batch_size = max(1, min(self.batch_size, facts.operations // 2))
-        self._no_growth_before_s = facts.received_s + TRIAL_PAUSE_S
+        self._no_growth_before_s = facts.received_s + SHRUNK_S
