@@ -18,7 +18,7 @@ from bulklink.sandbox.errors import (
     no_record_with_key,
     no_segment,
     not_a_key,
-)  # fmt: skip
+)
 from bulklink.sandbox.model import NUMBERS, WHOLE_NUMBERS, Column, Kind, Navigation, Table
 from bulklink.sandbox.organisation import Organisation
 from bulklink.sandbox.storage import GUID, comparable, folded, quoted

@@ -86,6 +86,8 @@ class Definitions:
         if not rest:
             return self._entity(table)
         parts = self._parts(table)
+        if rest[0].name == "Privileges" and len(rest) == 1:
+            return [_plain("SecurityPrivilegeMetadata", p) for p in shapes.table_json(table)["Privileges"]]
         if rest[0].name not in parts:
             raise no_segment(rest[0].name)
         items = parts[rest[0].name]()
@@ -239,7 +241,7 @@ def _object(item: Item, select: str, expand: list[tuple[str, str]]) -> dict[str,
             if name not in item.selectable:
                 raise no_property(name, _declared(item))
             members[name] = item.members[name]
-        members.setdefault("MetadataId", item.members["MetadataId"])
+        members.setdefault("MetadataId", item.members.get("MetadataId"))
     else:
         members |= item.members
     for name, inner in expand:

@@ -171,7 +171,7 @@ class _Parser:
         self.take(")")
         known = self.table.columns.get(path)
         column, sql = (known, comparable(known, self.alias)) if known else self.operand(path)
-        self.organisation.index(self.table, column) if column.name in self.table.columns else None
+        self._hint(path, column)
         # The values of this function are texts whatever the column is.
         wanted = tuple(_converted(column, text, _text(text) if kind == "text" else text) for kind, text in values)
         return _membership(sql, wanted, negated=name == "NotIn")

@@ -2,7 +2,7 @@
 
 Owns: which lookups form a hierarchy, and the codes.
 Does not know: which operation sets a lookup.
-Source: Microsoft Learn, "Web service error codes" (AccountLoopBeingCreated, ContactLoopBeingCreated).
+Source: Microsoft Learn, "Web service error codes" (AccountLoopBeingCreated, ContactLoopExists).
 """
 
 from bulklink.sandbox.errors import ODataError
@@ -11,8 +11,11 @@ from bulklink.sandbox.organisation import Organisation
 from bulklink.sandbox.storage import quoted
 
 _LOOPS = {
-    ("account", "parentaccountid"): ("0x80040507", "Accounts"),
-    ("contact", "parentcustomerid"): ("0x80040509", "Contacts"),
+    ("account", "parentaccountid"): (
+        "0x80040507",
+        "Creating this parental association would create a loop in Accounts hierarchy.",
+    ),
+    ("contact", "parentcustomerid"): ("0x80040509", "Loop exists in the contacts hierarchy."),
 }
 
 
@@ -28,8 +31,6 @@ def check(organisation: Organisation, table: Table, record_id: str, column: str,
     ancestor: str | None = target_id
     while ancestor is not None:
         if ancestor == record_id:
-            raise ODataError(
-                400, loop[0], f"Creating this parental association would create a loop in {loop[1]} hierarchy."
-            )
+            raise ODataError(400, *loop)
         row = organisation.connection.execute(sql, (ancestor,)).fetchone()
         ancestor = row[0] if row else None

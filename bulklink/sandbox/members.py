@@ -33,9 +33,11 @@ def remove_member_list(context: Context, operation: Operation, address: Address)
     """Take one record off the list."""
     list_id = _bound_to(context, address, "list")
     member_id = _guid(operation.request.payload().get("EntityId"), "EntityId")
-    context.organisation.connection.execute(
+    removed = context.organisation.connection.execute(
         f"DELETE FROM {quoted('listmember')} WHERE listid = ? AND entityid = ?", (list_id, member_id)
     )
+    if removed.rowcount == 0:
+        raise ODataError(400, "0x80048458", "Specified Item not a member of the specified List.")
     return no_content()
 
 

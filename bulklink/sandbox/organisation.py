@@ -14,7 +14,17 @@ from typing import Any, Self
 from bulklink.sandbox import csdl_reader, loading, model_json, sample
 from bulklink.sandbox.errors import SandboxUsageError, nearest
 from bulklink.sandbox.model import TARGET_SUFFIX, Column, LinkNavigation, ManyToMany, Model, OneToMany, Table
-from bulklink.sandbox.storage import NOTES, comparable, connect, define, new_id, quoted
+from bulklink.sandbox.storage import (
+    FULL_NAME,
+    NOTES,
+    PARTS_OF_NAME,
+    comparable,
+    completed,
+    connect,
+    define,
+    new_id,
+    quoted,
+)
 
 #: The messages whose availability per table a client can ask for.
 BULK_MESSAGES = ("CreateMultiple", "UpdateMultiple", "UpsertMultiple")
@@ -166,7 +176,7 @@ class Organisation:
         """Add a record, making its id if it has none; sqlite3.IntegrityError if a key exists."""
         version = self.next_version()
         record_id: str = values.get(table.primary_id) or new_id(version)
-        row = {**values, table.primary_id: record_id, "versionnumber": version}
+        row = {**completed(table, values), table.primary_id: record_id, "versionnumber": version}
         if table.base == "principal" and "ownerid" in table.columns:
             row["ownerid"] = record_id
         self.connection.execute(self._sql("insert", table, tuple(row)), tuple(row.values()))
@@ -176,6 +186,8 @@ class Organisation:
         """Change columns of a record; False if there is none. sqlite3.IntegrityError if a key exists."""
         sql = self._sql("update", table, tuple(values))
         cursor = self.connection.execute(sql, (*values.values(), self.next_version(), record_id))
+        if FULL_NAME in table.columns and not PARTS_OF_NAME.isdisjoint(values):
+            self.connection.execute(self._sql("rename", table, ()), (record_id,))
         return cursor.rowcount == 1
 
     def delete(self, table: Table, record_id: str) -> bool:
@@ -323,6 +335,9 @@ def connect_checked(file: Path) -> sqlite3.Connection:
 _STATEMENTS: Mapping[str, Callable[[str, str, tuple[str, ...]], str]] = {
     "exists": lambda table, key, _: f"SELECT 1 FROM {table} WHERE {key} = ?",
     "read": lambda table, key, _: f"SELECT * FROM {table} WHERE {key} = ?",
+    "rename": lambda table, key, _: (
+        f"UPDATE {table} SET fullname = trim(coalesce(firstname, '') || ' ' || coalesce(lastname, '')) WHERE {key} = ?"
+    ),
     "delete": lambda table, key, _: f"DELETE FROM {table} WHERE {key} = ?",
     "insert": lambda table, _, columns: (
         f"INSERT INTO {table} ({', '.join(map(quoted, columns))}) VALUES ({', '.join('?' * len(columns))})"

@@ -21,20 +21,23 @@ from bulklink.sandbox.errors import (
     duplicate_record,
     method_not_allowed,
     not_supported,
-)  # fmt: skip
+)
 from bulklink.sandbox.messages import Response, json_answer, no_content, written
 from bulklink.sandbox.model import (
     TARGET_SUFFIX,
     CollectionNavigation,
+    Kind,
     LinkNavigation,
     LookupNavigation,
     OneToMany,
     Table,
-)  # fmt: skip
+)
 from bulklink.sandbox.references import add_link, clear_through, set_lookup
 from bulklink.sandbox.storage import quoted
 
 _DEPTH_MAX = 20
+#: Tables whose records come only with another record.
+_NOT_CREATED = frozenset({"activityparty"})
 
 
 def post(context: Context, operation: Operation, address: Address) -> Response:
@@ -62,7 +65,7 @@ def create(
 
     values: storage values that come from elsewhere, e.g. the parent of a nested record or the key in the URL.
     """
-    if table.is_intersect:
+    if table.is_intersect or (table.name in _NOT_CREATED and values is None):
         raise ODataError(
             400,
             "0x80040800",
@@ -79,6 +82,7 @@ def create(
         row |= _pointing(table, navigation.column, target, create(context, operation, target, nested, depth + 1))
     for navigation, (target, target_id) in wish.lookups:
         row |= _pointing(table, navigation.column, target, target_id)
+    _add_owner(context, table, row)
     record_id = _insert(context, table, row)
     _check_loops(context, table, record_id, row)
     own = (table, record_id)
@@ -118,6 +122,16 @@ def _pointing(holder: Table, column: str, target: Table, target_id: str) -> dict
     if holder.columns[column].is_polymorphic:
         values[column + TARGET_SUFFIX] = target.name
     return values
+
+
+def _add_owner(context: Context, table: Table, row: dict[str, Any]) -> None:
+    """A record of an owned table belongs to its creator unless the payload says otherwise."""
+    owner = table.columns.get("ownerid")
+    user = context.organisation.model.tables.get("systemuser")
+    if owner is None or user is None or owner.kind is not Kind.OWNER or row.get("ownerid"):
+        return
+    if context.organisation.exists(user, context.organisation.user_id):
+        row |= _pointing(table, "ownerid", user, context.organisation.user_id)
 
 
 def _check_loops(context: Context, table: Table, record_id: str, row: Mapping[str, Any]) -> None:

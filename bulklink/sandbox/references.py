@@ -14,6 +14,7 @@ from bulklink.sandbox import hierarchy
 from bulklink.sandbox.addresses import Address, Key
 from bulklink.sandbox.context import Context, Operation
 from bulklink.sandbox.errors import (
+    ODataError,
     bad_payload,
     bad_syntax,
     does_not_exist,
@@ -22,9 +23,9 @@ from bulklink.sandbox.errors import (
     no_segment,
     not_supported,
     ref_after_column,
-)  # fmt: skip
+)
 from bulklink.sandbox.messages import Response, no_content
-from bulklink.sandbox.model import TARGET_SUFFIX, CollectionNavigation, LinkNavigation, LookupNavigation, Table
+from bulklink.sandbox.model import TARGET_SUFFIX, CollectionNavigation, Kind, LinkNavigation, LookupNavigation, Table
 
 _DUPLICATE_TEXTS = {
     "insert": "Cannot insert duplicate key.",
@@ -63,7 +64,7 @@ def _check_type(
     fitting: tuple[str, ...]
     if isinstance(navigation, LookupNavigation):
         fitting = navigation.targets
-        if own.columns[navigation.column].kind == "Owner":
+        if own.columns[navigation.column].kind is Kind.OWNER:
             # Its declared type is `principal`; the service has refused users and teams here since 2019.
             raise bad_payload(
                 own.entity_set, f"The type '{other.name}' does not fit the navigation '{navigation.name}'."
@@ -119,8 +120,10 @@ def set_lookup(context: Context, holder: tuple[Table, str], column: str, target:
 
 
 def clear_lookup(context: Context, holder: tuple[Table, str], column: str) -> None:
-    """Empty a lookup."""
+    """Empty a lookup; ODataError for the owner, which every record has."""
     table, record_id = holder
+    if table.columns[column].kind is Kind.OWNER:
+        raise ODataError(400, "0x80040203", f"The attribute '{column}' is system required and cannot be set to null.")
     values: dict[str, None] = {column: None}
     if table.columns[column].is_polymorphic:
         values[column + TARGET_SUFFIX] = None

@@ -9,7 +9,7 @@ Source: sqlite.org; Microsoft Learn, "Query data using the Web API" (comparison 
 import datetime
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,10 @@ NEW_ID_FORMAT: Final = "%08x-%04x-f011-8d4a-6045bdf00001"
 #: The table for the sandbox's own notes in a data file.
 NOTES: Final = "sandbox notes"
 
+#: The column that the service fills, and from what.
+FULL_NAME: Final = "fullname"
+PARTS_OF_NAME: Final = frozenset({"firstname", "lastname"})
+_FIRST_STATES = {Kind.STATE: 0, Kind.STATUS: 1}
 _AFFINITIES = {Kind.BOOLEAN: "INTEGER"} | dict.fromkeys(WHOLE_NUMBERS, "INTEGER") | dict.fromkeys(NUMBERS, "REAL")
 
 
@@ -97,6 +101,17 @@ def comparable(column: Column, alias: str = "") -> str:
     """The SQL expression by which a column is compared and sorted."""
     name = f"{alias}.{quoted(column.name)}" if alias else quoted(column.name)
     return f"folded({name})" if column.kind in TEXTS else name
+
+
+def completed(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a new record with what the service adds by itself: state, status, full name."""
+    row = dict(values)
+    for column in table.columns.values():
+        if column.kind in _FIRST_STATES and row.get(column.name) is None:
+            row[column.name] = column.options[0][0] if column.options else _FIRST_STATES[column.kind]
+    if FULL_NAME in table.columns and not row.get(FULL_NAME) and not PARTS_OF_NAME.isdisjoint(row):
+        row[FULL_NAME] = f"{row.get('firstname') or ''} {row.get('lastname') or ''}".strip()
+    return row
 
 
 def to_storage(column: Column, value: Any) -> Any:
