@@ -52,6 +52,11 @@ class Authority:
         """Whether this authority issued the token and still stands by it."""
         return self.grants.holder(token) is not None
 
+    def user_of(self, token: str) -> str | None:
+        """The user or application that a valid token stands for; None for any other token."""
+        held = self.grants.holder(token)
+        return (held.user or held.client_id) if held else None
+
     def throttle(self, times: int, status: int = 429, retry_after: str = "1") -> None:
         """Refuse the next requests of the token endpoint, whatever they ask."""
         self._faults += [(status, retry_after)] * times

@@ -29,6 +29,13 @@ Prompt = Callable[[str], None]
 Sleep = Callable[[float], Awaitable[None]]
 
 
+class Hidden(Protocol):
+    """A secret that does not show itself, such as pydantic's SecretStr."""
+
+    def get_secret_value(self) -> str:
+        """The secret."""
+
+
 class SignInSettings(Protocol):
     """What a job file says under ``[dataverse]`` about signing in. "" (or None) means: not set."""
 
@@ -41,11 +48,11 @@ class SignInSettings(Protocol):
     @property
     def client_id(self) -> str: ...  # noqa: D102
     @property
-    def client_secret(self) -> str: ...  # noqa: D102
+    def client_secret(self) -> "str | Hidden | None": ...  # noqa: D102
     @property
     def certificate_file(self) -> str: ...  # noqa: D102
     @property
-    def certificate_password(self) -> str: ...  # noqa: D102
+    def certificate_password(self) -> "str | Hidden | None": ...  # noqa: D102
     @property
     def authority(self) -> str: ...  # noqa: D102
     @property
@@ -132,7 +139,7 @@ def _kind_by_environment(dataverse: SignInSettings, env: Mapping[str, str], stat
     """The contract's order where a command names no kind."""
     if env.get("BULKLINK_TOKEN") or env.get("BULKLINK_TOKEN_FILE"):
         return "token"
-    if env.get("BULKLINK_CLIENT_SECRET") or dataverse.client_secret:
+    if env.get("BULKLINK_CLIENT_SECRET") or _shown(dataverse.client_secret):
         return "client-secret"
     kept = SignInCache(state_dir).logins().get(str(_place(dataverse, env).environment))
     if kept is not None:
@@ -155,6 +162,10 @@ def _needed(value: str, setting: str, variable: str) -> str:
     return value
 
 
+def _shown(secret: str | Hidden | None) -> str:
+    return secret if isinstance(secret, str) else secret.get_secret_value() if secret else ""
+
+
 def _client_id(dataverse: SignInSettings, env: Mapping[str, str]) -> str:
     return _needed(dataverse.client_id or env.get("BULKLINK_CLIENT_ID", ""), "client_id", "BULKLINK_CLIENT_ID")
 
@@ -168,22 +179,22 @@ def _given_token(env: Mapping[str, str]) -> GivenToken:
 
 
 def _by_secret(dataverse: SignInSettings, env: Mapping[str, str]) -> ClientCredentials:
-    secret = dataverse.client_secret or env.get("BULKLINK_CLIENT_SECRET", "")
+    secret = _shown(dataverse.client_secret) or env.get("BULKLINK_CLIENT_SECRET", "")
     secret = _needed(secret, "client_secret", "BULKLINK_CLIENT_SECRET")
     client_id = _client_id(dataverse, env)
     return ClientCredentials("client-secret", _place(dataverse, env), client_id, lambda: secret, (secret,))
 
 
 def _by_certificate(dataverse: SignInSettings, env: Mapping[str, str]) -> ClientCredentials:
-    file = _needed(dataverse.certificate_file, "certificate_file", "BULKLINK_CERTIFICATE_FILE")
+    file = _needed(dataverse.certificate_file, "certificate_file", "BULKLINK_DATAVERSE_CERTIFICATE_FILE")
+    password = _shown(dataverse.certificate_password)
 
     def credential() -> dict[str, str]:
-        certificate = read_certificate(Path(file), dataverse.certificate_password)
+        certificate = read_certificate(Path(file), password)
         _log.info("certificate with thumbprint %s", certificate.thumbprint)
         return {"private_key": certificate.private_key_pem, "public_certificate": certificate.chain_pem}
 
-    secrets = (dataverse.certificate_password,)
-    return ClientCredentials("certificate", _place(dataverse, env), _client_id(dataverse, env), credential, secrets)
+    return ClientCredentials("certificate", _place(dataverse, env), _client_id(dataverse, env), credential, (password,))
 
 
 def _by_federated_token(dataverse: SignInSettings, env: Mapping[str, str]) -> ClientCredentials:

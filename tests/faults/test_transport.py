@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from raw_server import RawServer, answer, hang, raw_server, reset, write
+from tests.raw_server import RawServer, answer, hang, raw_server, reset, write
 
 from bulklink.errors import ExitCode, SignInError, UsageError
 from bulklink.service.transport import FailureKind, ForeignUrl, HttpReply, Transport, TransportFailure

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from urllib.request import HTTPSHandler, build_opener
 
 import pytest
-from sign_in_world import CLIENT, SECRET, KeyPair, World, key_pair, sign_in_world
+from tests.sign_in_world import CLIENT, SECRET, KeyPair, World, key_pair, sign_in_world
 
 from bulklink.errors import BulklinkError, ExitCode, SignInError, StoppedEarly
 from bulklink.sandbox.authority import TENANT, Authority
