@@ -4,6 +4,7 @@ Owns: the clock, the tasks in flight, the order "journal first, wire second", th
 Does not know: what a row is, what an answer means. It decides nothing.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -90,7 +91,9 @@ class Run:
 
     async def drive(self) -> BulklinkError | None:
         """Drive the engine until it ends. Returns why it stopped early, None if it finished."""
-        self._interruption.on_request(self._wake)
+        # A signal handler may only leave word; the loop, which may be asleep, must be woken to hear it.
+        loop = asyncio.get_running_loop()
+        self._interruption.on_request(lambda: loop.call_soon_threadsafe(self._wake))
         failure: BulklinkError | None = None
         stopped: BulklinkError | None = None
         async with anyio.create_task_group() as tasks:

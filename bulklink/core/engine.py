@@ -39,9 +39,14 @@ REFUSED_LOOK_WAIT_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What a run may do. boundary: a random token that no cell holds; deadline_s: on the clock that is passed in."""
+    """What a run may do.
+
+    boundary: a random token that no cell holds. deadline_s: on the clock that is passed in.
+    last_number: the highest number that a batch of an earlier process of the same run had.
+    """
 
     boundary: str
+    last_number: int = 0
     settle_after_s: float = 300.0
     hub_parallelism: int = 1
     max_failures: float = inf
@@ -119,7 +124,7 @@ class Engine:
         self._flights: dict[int, _Flight] = {}
         self._reach = Reachability()
         self._stop: BulklinkError | None = None
-        self._number = 0
+        self._number = settings.last_number
         self._refused_look_s = inf
         self.operations_sent = 0
         self.batches_sent = 0
@@ -151,6 +156,10 @@ class Engine:
     def retried(self) -> int:
         """How often a row was sent again after a passing fault."""
         return self.fates.open.retried
+
+    def waiting(self, now_s: float) -> tuple[float, str] | None:
+        """Until when nothing is sent, and why, in words; None if requests may leave."""
+        return self._pace.wait_until(now_s)
 
     def stop(self, error: BulklinkError) -> None:
         """Send nothing more; answers that are under way still count. The first reason stays."""

@@ -1,0 +1,111 @@
+"""Everything that speaks to one environment in one run: transport, pace, reader, metadata.
+
+Owns: how a job's settings become these, and which headers its operations carry.
+Does not know: what is read or sent.
+Source: Microsoft Learn, "Bypass custom business logic", "Impersonate another user using the Web API".
+"""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from bulklink.core.pace import Pace, PaceSettings
+from bulklink.files.lock import state_directory
+from bulklink.gate import PaceGate
+from bulklink.job import Dataverse, LoadedJob
+from bulklink.listener import Listener
+from bulklink.run import Clock
+from bulklink.service.metadata import Metadata
+from bulklink.service.reading import Reader, checked
+from bulklink.service.sign_in import Settings, token_source
+from bulklink.service.transport import Transport
+
+_BYPASS: Final[Mapping[str, str]] = {"custom-sync": "CustomSync", "custom-async": "CustomAsync"}
+
+
+def operation_headers(dataverse: Dataverse) -> list[tuple[str, str]]:
+    """The optional headers of a job. They stand on each operation and on the batch: nobody knows which one counts."""
+    headers = []
+    if dataverse.caller_object_id:
+        headers.append(("CallerObjectId", dataverse.caller_object_id))
+    logic = ",".join(_BYPASS[one] for one in dataverse.bypass if one in _BYPASS)
+    if logic:
+        headers.append(("MSCRM.BypassBusinessLogicExecution", logic))
+    if "flows" in dataverse.bypass:
+        headers.append(("MSCRM.SuppressCallbackRegistrationExpanderJob", "true"))
+    return headers
+
+
+class Connection:
+    """One environment, signed in. Use as ``async with``."""
+
+    def __init__(
+        self,
+        loaded: LoadedJob,
+        env: Mapping[str, str],
+        listener: Listener,
+        clock: Clock,
+        credential: object = None,
+    ) -> None:
+        dataverse, send = loaded.job.dataverse, loaded.job.send
+        ca_file = str(loaded.resolve(dataverse.ca_file)) if dataverse.ca_file else ""
+        settings = _sign_in_settings(loaded, dataverse, ca_file)
+        tokens = token_source(settings, env, state_directory(), credential=credential)
+        #: What must not get into any file.
+        self.secrets = [
+            secret
+            for secret in (
+                settings.client_secret,
+                settings.certificate_password,
+                env.get("BULKLINK_TOKEN", ""),
+                env.get("BULKLINK_CLIENT_SECRET", ""),
+            )
+            if secret
+        ]
+        self.transport = Transport(
+            dataverse.api_url,
+            tokens,
+            ca_file=ca_file,
+            request_timeout_s=send.request_timeout,
+            headers=dict(operation_headers(dataverse)),
+        )
+        self.pace = Pace(
+            PaceSettings(
+                concurrency=None if send.concurrency == "auto" else int(send.concurrency),
+                batch_size=None if send.batch_size == "auto" else int(send.batch_size),
+                share=send.share,
+            )
+        )
+        gate = PaceGate(self.pace, clock.monotonic, lambda seconds, why: listener.waiting(clock.wall() + seconds, why))
+        self.reader = Reader(self.transport, dataverse.api_url, gate)
+        self.metadata = Metadata(self.reader)
+
+    async def __aenter__(self) -> Self:
+        await self.transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.transport.__aexit__(kind, error, trace)
+
+    async def who_am_i(self) -> None:
+        """The cheapest signed request: sign-in and x-ms-dop-hint. Raises SignInError if the user is refused."""
+        checked(await self.reader.get("WhoAmI"), "WhoAmI")
+
+
+def _sign_in_settings(loaded: LoadedJob, dataverse: Dataverse, ca_file: str) -> Settings:
+    def secret(value: object) -> str:
+        return value.get_secret_value() if hasattr(value, "get_secret_value") else ""
+
+    return Settings(
+        url=dataverse.url,
+        auth=dataverse.auth,
+        tenant_id=dataverse.tenant_id,
+        client_id=dataverse.client_id,
+        client_secret=secret(dataverse.client_secret),
+        certificate_file=str(loaded.resolve(dataverse.certificate_file)) if dataverse.certificate_file else "",
+        certificate_password=secret(dataverse.certificate_password),
+        authority=dataverse.authority,
+        ca_file=ca_file,
+    )

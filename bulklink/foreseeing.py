@@ -1,0 +1,89 @@
+"""A dry run: read, check, resolve, judge and look, and say what would be done. Nothing is sent, nothing is kept.
+
+Owns: the counts of a dry run and its exit code.
+Does not know: run directories; it works in one that vanishes.
+"""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bulklink import linking
+from bulklink.connecting import Connection
+from bulklink.core.ledger import Ledger
+from bulklink.core.link_work import LinkWork
+from bulklink.core.work import Found, Settlement
+from bulklink.errors import ExitCode
+from bulklink.files.readers import InputTable
+from bulklink.job import LoadedJob
+from bulklink.listener import Listener
+from bulklink.service.reading import Reader
+from bulklink.summary import Summary
+from bulklink.vocabulary import AS_ASKED, Outcome
+
+READ_ROWS = 1_000
+
+
+async def foresee(
+    loaded: LoadedJob, plan: linking.LinkPlan, table: InputTable, connection: Connection, listener: Listener
+) -> Summary:
+    """What a run would do now, as counts of outcomes; exit code 0 or 3."""
+    with tempfile.TemporaryDirectory(prefix="bulklink-") as name:
+        intake = linking.Intake(plan, table, Path(name))
+        blocks = list(intake.read())
+        if intake.books:
+            await linking.ask_for_keys(intake.books, connection.reader, connection.metadata)
+            blocks += intake.resolve()
+        with intake.spool() as spool:
+            ledger = Ledger(spool.n_rows)
+            for block in blocks:
+                ledger.settle(block)
+            first = linking.judge(plan, spool, ledger, ledger.settle)
+            work = linking.link_work(plan, first, loaded.job.dataverse.api_url, [])
+            counts = await _look(work, ledger, connection.reader)
+            rows = spool.n_rows
+    listener.note("dry run: nothing was sent")
+    bad = sum(n for outcome, n in counts.items() if outcome not in AS_ASKED and outcome is not Outcome.DUPLICATE)
+    exit_code = ExitCode.TROUBLES if bad else ExitCode.AS_ASKED
+    facts = {
+        "job": loaded.job.name,
+        "dry_run": True,
+        "exit_code": int(exit_code),
+        "rows": rows,
+        "outcomes": {outcome.word: counts[outcome] for outcome in Outcome if counts[outcome]},
+    }
+    return Summary(facts, None, exit_code)
+
+
+async def _look(work: LinkWork, ledger: Ledger, reader: Reader) -> Counter[Outcome]:
+    """Read how the open rows stand and count what would become of them."""
+    counts = ledger.counts()
+    del counts[Outcome.NONE]
+    open_rows = ledger.open_rows()
+    ridden = {rider for row in open_rows.tolist() for rider in work.riders(row)}
+    rows = [row for row in open_rows.tolist() if row not in ridden]
+    for start in range(0, len(rows), READ_ROWS):
+        part = rows[start : start + READ_ROWS]
+        for row, found in (await read_links(work, part, reader)).items():
+            settlement = work.decide(row, found)
+            done = Outcome(int(work.success(np.array([row], np.int64))[0]))
+            counts[settlement.outcome if settlement else done] += 1
+            for rider in work.riders(row):
+                fate = settlement or Settlement(done)
+                counts[work.rider_outcome(rider, row, fate, found).outcome] += 1
+    return counts
+
+
+async def read_links(work: LinkWork, rows: list[int], reader: Reader) -> dict[int, Found]:
+    """How the links of these rows stand."""
+    questions = work.questions(rows)
+    pages: dict[int, list[bytes]] = {}
+    await reader.ask_pages(
+        [question.request for question in questions], lambda k, page: pages.setdefault(k, []).append(page)
+    )
+    found: dict[int, Found] = {}
+    for k, question in enumerate(questions):
+        found.update(work.findings(rows, question, pages[k]))
+    return found

@@ -1,0 +1,90 @@
+"""Close an unfinished run that a newer one takes the place of.
+
+Owns: what becomes of its rows in doubt: they are settled by reading, nothing is sent for it any more.
+Does not know: what the new run does.
+Source: the public contract (README, "Running again").
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Final
+
+import numpy as np
+
+from bulklink.core.facts import Table
+from bulklink.core.ledger import Ledger
+from bulklink.core.link_work import LinkWork
+from bulklink.core.relationships import Cardinality, Intersect, Relationship
+from bulklink.core.settling import Settler
+from bulklink.core.work import Found, Settlement, Why
+from bulklink.files.about_run import RunEnd, RunState, iso
+from bulklink.files.journal import Journal
+from bulklink.files.run_directory import JOURNAL, SPOOL, PastRun
+from bulklink.files.spool import Spool
+from bulklink.finishing import write_files
+from bulklink.foreseeing import read_links
+from bulklink.linking import read_wishes, row_namer
+from bulklink.service.reading import Reader
+from bulklink.vocabulary import Before, Outcome
+
+#: The journal's fact that says how a run's links are read.
+RELATIONSHIP: Final = "relationship"
+READ_ROWS: Final = 500
+
+
+def relationship_to_text(relationship: Relationship) -> str:
+    """The relationship for the journal."""
+    return json.dumps(asdict(relationship) | {"cardinality": relationship.cardinality.name})
+
+
+def relationship_from_text(text: str) -> Relationship:
+    """What `relationship_to_text` wrote."""
+    values = json.loads(text)
+    values["cardinality"] = Cardinality[values["cardinality"]]
+    for side in ("from_table", "to_table"):
+        values[side] = Table(**values[side])
+    values["intersect"] = Intersect(**values["intersect"]) if values["intersect"] else None
+    return Relationship(**values)
+
+
+async def supersede(
+    run: PastRun, reader: Reader, settle_after_s: float, pause: Callable[[float], Awaitable[None]]
+) -> None:
+    """Settle an old run's rows in doubt by reading, write its files, close it."""
+    with Journal.open(run.directory / JOURNAL) as journal:
+        batches = journal.unsettled_batches()
+        if batches:
+            with Spool.open(run.directory / SPOOL) as spool:
+                sent_s = max(batch.at for batch in batches)
+                await pause(max(0.0, sent_s + settle_after_s - time.time()))
+                for batch in batches:
+                    found = [
+                        Found(Before(int(kind)), batch.before_ids[k].tobytes() if batch.before_ids is not None else b"")
+                        for k, kind in enumerate(batch.before.tolist())
+                    ]
+                    await _settle(batch.rows.tolist(), found, journal, spool, reader)
+        end = RunEnd(RunState.SUPERSEDED, run.end.exit_code, iso(time.time()), "a newer run took its place")
+        journal.set_meta(**end.to_meta())
+        if (run.directory / SPOOL).exists():
+            with Spool.open(run.directory / SPOOL) as spool:
+                write_files(run.directory, spool, journal, ("csv",), html=False)
+
+
+async def _settle(rows: list[int], first: list[Found], journal: Journal, spool: Spool, reader: Reader) -> None:
+    relationship = relationship_from_text(journal.meta(RELATIONSHIP))
+    nowhere = np.zeros(spool.n_rows, np.uint16)
+    work = LinkWork(
+        relationship, lambda some: read_wishes(spool, some), {}, nowhere, {}, "never", reader.api_path, row_namer(spool)
+    )
+    settler = Settler(work, Ledger(spool.n_rows), np.ones(spool.n_rows, np.uint8))
+    known_before = dict(zip(rows, first, strict=True))
+    for start in range(0, len(rows), READ_ROWS):
+        for row, now in (await read_links(work, rows[start : start + READ_ROWS], reader)).items():
+            known = known_before[row]
+            before = None if known.before is Before.UNKNOWN else known
+            settlement = work.after_reading(row, now, before, Why.DOUBT)
+            not_done = Settlement(Outcome.EXHAUSTED, "not done: the answer was lost, and a newer run took over")
+            settler.settle(row, settlement or not_done, None, before)
+    journal.record(settled=settler.take())
