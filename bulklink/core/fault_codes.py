@@ -60,7 +60,7 @@ FAULT_CODES: Final[Mapping[str, Meaning]] = {
         _V.GONE,
         "ObjectDoesNotExist",
         "One of the two records does not exist, or the signed-in user may not see it.",
-        "Check the row's ids: another environment, or a record deleted since the export?",
+        "Check the row's ids: of another environment, perhaps, or the record was deleted after the export.",
     ),
     "0x80060891": Meaning(
         _V.GONE, "RecordNotFoundByEntityKey", "No record has these values in its alternate key.", _FIX_ROW

@@ -24,8 +24,8 @@ A part without Content-ID
   a failure, alone in its item, and     its change set is found by position: all ROLLED_BACK and nobody to blame;
   positions can be trusted              a change set of one has only one to blame: ANSWERED
   a failure otherwise                   counts for nothing
-Positions can be trusted if the answer is closed, each item that speaks for a change set stands at its place, and
-there are as many items as change sets, or the service stopped at this item.
+Positions can be trusted if the answer is closed, each item speaks for the change set at its place or is such a
+failure, none of these is there twice, and there are as many items as change sets or the service stopped at this item.
 A Content-ID that was never sent, an unreadable part: counts for nothing.
 
 Operations for which nothing counts
@@ -170,17 +170,22 @@ class _Account:
         said: dict[int, list[Part]] = defaultdict(list)
         nameless: dict[int, Part] = {}
         disputed: set[int] = set()
+        repeated: set[bytes] = set()
         is_in_place = True
         for place, item in enumerate(items.whole):
             if place < len(plain) and plain[place]:
                 continue
-            parts = self._read_item(item)
+            parts = self._read_item(item, is_whole=True)
             spoken_for = self._listen(parts, said)
-            is_in_place &= spoken_for <= {place}
             if any(part.is_failure and part.operation in (None, -1) for part in parts):
                 disputed |= spoken_for
-                if len(parts) == 1 and parts[0].operation is None:
-                    nameless[place] = parts[0]
+            if len(parts) == 1 and parts[0].operation is None and parts[0].is_failure:
+                is_in_place &= item not in repeated
+                repeated.add(item)
+                nameless[place] = parts[0]
+            else:
+                is_in_place &= spoken_for == {place}
+        self._listen(self._read_item(items.tail, is_whole=False), said)
         for place, parts in said.items():
             self._settle(place, parts, was_plain=place < len(plain) and plain[place], is_disputed=place in disputed)
         if items.is_closed and is_in_place:
@@ -202,16 +207,16 @@ class _Account:
         self._reply.fates[operations] = Fate.ANSWERED
         self._reply.statuses[operations] = 204
 
-    def _read_item(self, item: bytes) -> list[Part]:
-        """The parts of one item: those of a change set, or the item itself."""
+    def _read_item(self, item: bytes, *, is_whole: bool) -> list[Part]:
+        """The parts of one item: those of a change set, or the item itself. Not the one that breaks off with it."""
         headers, rest = split_head(item)
         boundary = boundary_of(headers.get("content-type", ""))
         n = len(self._reply.fates)
         if boundary is None:
-            return [read_part(item, n)]
+            return [read_part(item, n)] if is_whole else []
         parts = split_parts(rest, boundary)
-        # The item itself is whole, so its last part is too, even if the change set was not closed.
-        whole = parts.whole if parts.is_closed or not parts.tail else [*parts.whole, parts.tail]
+        # If the item itself is whole, so is its last part, even if the change set was not closed.
+        whole = [*parts.whole, parts.tail] if is_whole and parts.tail else parts.whole
         return [read_part(part, n) for part in whole]
 
     def _listen(self, parts: Iterable[Part], said: dict[int, list[Part]]) -> set[int]:

@@ -107,10 +107,12 @@ def backoff_s(attempt: int, jitter: float) -> float:
 
 
 def explain(code: str) -> Meaning | None:
-    """Look a code up as people write it: hex, signed decimal, the name, or an HTTP status."""
+    """Look a code up as people write it: hex with or without 0x, signed decimal, the name, or an HTTP status."""
     text = code.strip().lower()
+    spellings = [text, f"0x{text}"]
     if re.fullmatch(r"-?[0-9]{1,10}", text):
-        number = int(text)
-        return STATUSES.get(number) or FAULT_CODES.get(f"0x{number & 0xFFFFFFFF:08x}")
+        if int(text) in STATUSES:
+            return STATUSES[int(text)]
+        spellings.append(f"0x{int(text) & 0xFFFFFFFF:08x}")
     by_name = {line.name.lower(): line for line in FAULT_CODES.values() if line.name}
-    return FAULT_CODES.get(text if text.startswith("0x") else f"0x{text}") or by_name.get(text)
+    return next((FAULT_CODES[spelling] for spelling in spellings if spelling in FAULT_CODES), by_name.get(text))
