@@ -19,8 +19,13 @@ _AS_ASKED_WORDS: Final = frozenset(outcome.word for outcome in AS_ASKED)
 _ORDER: Final = tuple(outcome.word for outcome in Outcome if outcome is not Outcome.NONE)
 
 
-def closing_block(summary: Mapping[str, Any], run_dir: Path | None, *, dry_run: bool = False) -> str:
-    """The block for people, without a newline at its end. summary: what summary.json holds."""
+def closing_block(
+    summary: Mapping[str, Any], run_dir: Path | None, *, dry_run: bool = False, advise: bool = True
+) -> str:
+    """The block for people, without a newline at its end.
+
+    summary: what summary.json holds. advise: say what to do next, if there is something to do.
+    """
     exit_code = ExitCode(int(summary["exit_code"]))
     outcomes: Mapping[str, int] = summary.get("outcomes") or {}
     lines = [f"{summary['job']}: {verdict(summary, dry_run=dry_run)}"]
@@ -29,8 +34,8 @@ def closing_block(summary: Mapping[str, Any], run_dir: Path | None, *, dry_run: 
         lines += ["  links removed that had no row:", *_counts(removals)]
     lines += _effort(summary)
     lines += [f"  {name:<20} {run_dir / name}" for name in _FILES if run_dir and (run_dir / name).exists()]
-    if exit_code is not ExitCode.AS_ASKED:
-        lines.append(f"Next: {EXIT_CODES[exit_code].next} (exit code {int(exit_code)})")
+    if advise and exit_code is not ExitCode.AS_ASKED:
+        lines.append(f"Next: {EXIT_CODES[exit_code].next}. (exit code {int(exit_code)})")
     return "\n".join(lines)
 
 

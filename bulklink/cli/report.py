@@ -1,12 +1,11 @@
 """`bulklink report RUN_DIR`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from bulklink.cli.closing import closing_block
 from bulklink.cli.options import json_option, verbose_option
+from bulklink.cli.running import say_summary
 from bulklink.cli.session import Session
 
 
@@ -22,9 +21,4 @@ def report(ctx: click.Context, /, run_dir: Path) -> int:
     """
     from bulklink import api
 
-    summary = api.report(run_dir)
-    if ctx.ensure_object(Session).json:
-        click.echo(json.dumps(summary.facts, indent=2, ensure_ascii=False))
-    else:
-        click.echo(closing_block(summary.facts, summary.run_dir))
-    return int(summary.exit_code)
+    return say_summary(api.report(run_dir), ctx.ensure_object(Session))

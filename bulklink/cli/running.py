@@ -18,6 +18,7 @@ from bulklink.errors import UsageError
 
 if TYPE_CHECKING:
     from bulklink.job import LoadedJob
+    from bulklink.summary import Summary
 
 
 def run_loaded(
@@ -50,10 +51,17 @@ def run_loaded(
     )
     with listener_for(session) as listener:
         summary = api.run_job(loaded, options, listener)
+    return say_summary(summary, session, dry_run=dry_run)
+
+
+def say_summary(summary: "Summary", session: Session, *, dry_run: bool = False) -> int:
+    """The last words of a run: what stopped it, if anything did, then block or JSON. Returns the exit code."""
+    if summary.error is not None:
+        session.refuse(summary.error)
     if session.json:
         click.echo(json.dumps(summary.facts, indent=2, ensure_ascii=False))
     else:
-        click.echo(closing_block(summary.facts, summary.run_dir, dry_run=dry_run))
+        click.echo(closing_block(summary.facts, summary.run_dir, dry_run=dry_run, advise=summary.error is None))
     return int(summary.exit_code)
 
 

@@ -9,10 +9,13 @@ import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 
 from bulklink.errors import BulklinkError, ExitCode
+
+_PACKAGE: Final = Path(__file__).parents[1]
 
 
 @dataclass(slots=True)
@@ -46,7 +49,9 @@ class Session:
         if self.verbose:
             self._say(trace.rstrip())
         frames = traceback.extract_tb(error.__traceback__)
-        place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        # The last line of ours says more than the last line of a library.
+        ours = [frame for frame in frames if _PACKAGE in Path(frame.filename).parents] or frames
+        place = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
         hint = "This is a bug in bulklink. Please report it with the output of the same command and -v."
         self._say_error(f"{type(error).__name__}{place}: {error}", hint, ExitCode.BUG)
 
