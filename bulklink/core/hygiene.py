@@ -262,11 +262,11 @@ class _KeyColumn(_GuidColumn):
         dates, texts = self._types[_Type.DATE], self._types[_Type.TEXT]
         numbers = _together([self._types[_Type.DIGITS], self._types[_Type.NUMBER]])
         total = dates.count + texts.count + numbers.count
-        if dates.count <= _FEW * total:
+        if _is_few(dates.count, total):
             why = f"such as {dates.example} with a date: Excel takes keys like 1-2 or MAR24 for dates"
             yield HygieneKind.DATE, dates, why
         few, many = sorted((numbers, texts), key=lambda seen: seen.count)
-        if few.count <= _FEW * total:
+        if _is_few(few.count, total):
             what, others = ("a number", "text") if few is numbers else ("text", "numbers")
             yield HygieneKind.MIXED, few, f"such as {few.example} with {what}, the other {many.count:,} with {others}"
         limit = f", among {LOOK_ALIKES_MAX:,} values" if len(self._first_spelling) == LOOK_ALIKES_MAX else ""
@@ -279,6 +279,10 @@ class _KeyColumn(_GuidColumn):
         short = _together([seen for length, seen in sorted(self._unpadded.items()) if length < longest])
         padded = self._zero_padded.get(longest, "")
         return short, f"such as {short.example} shorter than zero-padded ones such as {padded}: zeros may be lost"
+
+
+def _is_few(count: int, total: int) -> bool:
+    return count <= max(1, _FEW * total) and 2 * count < total
 
 
 def _together(several: Sequence[_Seen]) -> _Seen:
