@@ -126,11 +126,9 @@ def test_every_code_has_words_and_advice():
     assert all(meaning.words.endswith(".") and meaning.name for meaning in STATUSES.values())
 
 
-@pytest.mark.parametrize(
-    "spelling", ["0x80040237", "0X80040237", " 80040237x".replace("x", ""), "-2147220937", "DuplicateRecord"]
-)
+@pytest.mark.parametrize("spelling", ["0x80040237", "0X80040237", " 80040237 ", "-2147220937", "DuplicateRecord"])
 def test_a_code_is_found_as_people_write_it(spelling):
-    assert explain(spelling) is FAULT_CODES["0x80040237"] or spelling.strip() == "80040237"
+    assert explain(spelling) is FAULT_CODES["0x80040237"]
 
 
 def test_a_status_is_found_and_nonsense_is_not():
