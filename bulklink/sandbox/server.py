@@ -234,7 +234,7 @@ class Sandbox:
 
 
 def _request(*arguments: Any) -> web.BaseRequest:
-    return web.BaseRequest(*arguments, client_max_size=_BODY_BYTES_MAX)
+    return web.BaseRequest(*arguments, loop=asyncio.get_running_loop(), client_max_size=_BODY_BYTES_MAX)
 
 
 def _now_s() -> float:

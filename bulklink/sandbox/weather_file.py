@@ -116,7 +116,9 @@ def _rule(settings: Any, where: str) -> Rule:
     settings = dict(_typed(settings, dict, "a fault", where))
     name = _typed(settings.pop("kind", ""), str, "kind", where)
     if name not in set(Kind):
-        raise SandboxUsageError(f"{where}: there is no kind of fault '{name}'.{nearest(name, [kind.value for kind in Kind])}")
+        raise SandboxUsageError(
+            f"{where}: there is no kind of fault '{name}'.{nearest(name, [kind.value for kind in Kind])}"
+        )
     known = _KINDS[Kind(name)]
     _only_known(settings, (*known.fault, *_PLACES), f"{where} ({name})")
     fault: dict[str, Any] = dict(known.fault)
