@@ -274,13 +274,14 @@ def _intersect(
     entity_set: str,
     _s: str,
 ) -> Table:
-    columns = [Column(key, Kind.UNIQUEIDENTIFIER) for key in (f"{name}id", attribute1, attribute2)]
+    primary_id = f"{name.removesuffix('s')}id"
+    columns = [Column(key, Kind.UNIQUEIDENTIFIER) for key in (primary_id, attribute1, attribute2)]
     columns = [replace(c, kind=Kind.LOOKUP) if c.name in _INTERSECT_LOOKUPS.get(name, ()) else c for c in columns]
     if name in _INTERSECT_LOOKUPS:
         columns.append(Column("entitytype", Kind.STRING))
     columns.append(Column("versionnumber", Kind.BIGINT))
     return Table(
-        name, entity_set, f"{name}id", {c.name: c for c in columns},
+        name, entity_set, primary_id, {c.name: c for c in columns},
         is_intersect=True, is_custom=name.startswith("new_"), type_code=0,
     )  # fmt: skip
 
