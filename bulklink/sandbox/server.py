@@ -233,8 +233,9 @@ class Sandbox:
         return web.Response(text=json.dumps(found, indent=2) + "\n", content_type="application/json")
 
 
-def _request(*arguments: Any) -> web.BaseRequest:
-    return web.BaseRequest(*arguments, loop=asyncio.get_running_loop(), client_max_size=_BODY_BYTES_MAX)
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=_BODY_BYTES_MAX)
 
 
 def _now_s() -> float:
