@@ -101,7 +101,7 @@ def next_link(body: bytes) -> str | None:
     address = urlsplit(link)
     if not address.path.startswith(_API_PATH) or not link.isascii() or any(character <= " " for character in link):
         raise ValueError(f"the next page lies outside the Web API: {link!r}")
-    return f"{address.path}?{address.query}"
+    return f"{address.path}?{address.query}" if address.query else address.path
 
 
 def next_page(body: bytes) -> bytes | None:

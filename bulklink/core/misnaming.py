@@ -119,7 +119,7 @@ def _other_tables(name: str, from_table: str, to_table: str, known: Sequence[Dir
         )
     strangers = [table for table in (from_table, to_table) if all(table not in part for part in parts)]
     who = (
-        f"{' and '.join(strangers)} does not take part."
+        f"{' and '.join(strangers)} {'do' if len(strangers) > 1 else 'does'} not take part."
         if strangers
         else f"It does not relate {from_table} to {to_table}."
     )

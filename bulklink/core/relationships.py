@@ -112,7 +112,8 @@ def list_relationships(facts: Facts, table: str, with_table: str = "") -> list[L
     listed = {
         Listed(d.schema_name, d.cardinality.value, d.to_table, d.navigation, d.partner, misnaming.via(d))
         for d in directions(facts)
-        if d.from_table == table and with_table in ("", d.to_table)
+        # Records have owners among users and teams; the table that the relationship names holds none.
+        if d.from_table == table and with_table in ("", d.to_table) and d.to_table != OWNER_TABLE
     }
     order = [
         cardinality.value for cardinality in (Cardinality.MANY_TO_MANY, Cardinality.COLLECTION, Cardinality.LOOKUP)
@@ -158,7 +159,10 @@ def _choose_reflexive(known: Iterable[Direction], name: str, table: str) -> Dire
 
 def _one_per_relationship(known: Iterable[Direction]) -> list[Direction]:
     """Owner lookups are readable as pointing at several tables; without a to table one reading is enough."""
-    return list({direction.schema_name: direction for direction in known}.values())
+    first: dict[str, Direction] = {}
+    for direction in known:
+        first.setdefault(direction.schema_name, direction)
+    return list(first.values())
 
 
 def _read(direction: Direction, facts: Facts, *, turned: bool) -> Relationship:

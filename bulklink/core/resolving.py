@@ -150,6 +150,10 @@ class KeyBook:
         where = f"&$filter={percent_encode(self.match.where)}" if self.match.where else ""
         return KeyQuestion(get_request(f"{self._address(api_path)}{where}"), range(0))
 
+    def could_read_whole_table(self) -> bool:
+        """Whether there are keys enough for the whole table to be cheaper, if it is small."""
+        return self.is_whole_table_cheaper(0)
+
     def is_whole_table_cheaper(self, table_records: int | None) -> bool:
         """Whether reading all records in pages beats asking for the keys. table_records: None if unknown."""
         if table_records is None:
