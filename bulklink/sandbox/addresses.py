@@ -70,6 +70,8 @@ def split_path(path: str) -> list[Segment]:
     """The decoded segments of a path; ODataError for one that is none."""
     if len(path) > _URL_CHARACTERS_MAX:
         raise ODataError(414, "", "The request URL is too long.")
+    if not path.strip("/"):
+        return [Segment("")]
     segments = []
     for raw in path.strip("/").split("/"):
         match = _SEGMENT.fullmatch(unquote(raw) if "%" in raw else raw)

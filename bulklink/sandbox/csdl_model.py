@@ -28,6 +28,11 @@ _KINDS_BY_NAME = {"statecode": Kind.STATE, "statuscode": Kind.STATUS, "ownerid":
 _NAME_COLUMNS = ("name", "fullname", "subject", "title", "new_name")
 #: Relationships known to be hierarchies or to fall with their parent; CSDL says neither.
 _HIERARCHIES = frozenset({"account_parent_account", "business_unit_parent_business_unit"})
+#: table -> (intersect, its column, the column of the records of other tables)
+_SHARED_INTERSECTS = {
+    "list": ("listmember", "listid", "entityid"),
+    "campaign": ("campaignitem", "campaignid", "entityid"),
+}
 #: Where the service keeps its messages; every organisation has these two.
 _MESSAGES = {
     "sdkmessage": TypeFacts(
@@ -169,33 +174,34 @@ def _pairing(
     types: Mapping[str, TypeFacts], tables: Mapping[str, Table], name: str, navigation: NavigationFacts, taken: set[str]
 ) -> ManyToMany:
     other = navigation.type
-    id1, id2 = tables[name].primary_id, tables[other].primary_id
-    candidates = {}
-    for facts in types.values():
-        if facts.name not in tables or facts.navigations or facts.name in taken:
-            continue
-        pair = _pair_of_columns(tables[facts.name], id1, id2)
-        if pair:
-            candidates[facts.name] = pair
-    if not candidates:
-        suffix = ("one", "two") if name == other else ("", "")
-        intersect = navigation.name.removesuffix("_association").lower()
-        if intersect in tables:
-            intersect = f"{intersect}_intersect"
-        return ManyToMany(
-            navigation.name,
-            name,
-            id1 + suffix[0],
-            navigation.name,
-            other,
-            id2 + suffix[1],
-            navigation.partner,
-            intersect,
-        )
+    candidates = _shared_intersect(tables, name, navigation) or {
+        facts.name: pair
+        for facts in types.values()
+        if facts.name in tables
+        and not facts.navigations
+        and facts.name not in taken
+        and (pair := _pair_of_columns(tables[facts.name], tables[name].primary_id, tables[other].primary_id))
+    }
     wanted = navigation.name.removesuffix("_association")
-    intersect = max(candidates, key=lambda c: difflib.SequenceMatcher(None, c, wanted).ratio())
-    first, second = candidates[intersect]
+    if candidates:
+        intersect = max(candidates, key=lambda c: difflib.SequenceMatcher(None, c, wanted).ratio())
+        first, second = candidates[intersect]
+    else:
+        # The document does not show it: the links are kept, but there is no entity set to read them from.
+        suffixes = ("one", "two") if name == other else ("", "")
+        first, second = (tables[t].primary_id + suffix for t, suffix in zip((name, other), suffixes, strict=True))
+        intersect = f"{wanted.lower()}_intersect" if wanted.lower() in tables else wanted.lower()
     return ManyToMany(navigation.name, name, first, navigation.name, other, second, navigation.partner, intersect)
+
+
+def _shared_intersect(
+    tables: Mapping[str, Table], name: str, navigation: NavigationFacts
+) -> dict[str, tuple[str, str]]:
+    """The intersect of marketing lists or campaigns: one for several pairs of tables, with navigations of its own."""
+    for owner, (intersect, own, others) in _SHARED_INTERSECTS.items():
+        if intersect in tables and owner in (name, navigation.type) and navigation.name.startswith(owner):
+            return {intersect: (own, others) if name == owner else (others, own)}
+    return {}
 
 
 def _pair_of_columns(table: Table, id1: str, id2: str) -> tuple[str, str] | None:
