@@ -25,6 +25,7 @@ from typing import Final
 
 from bulklink.core.answer import Answer
 from bulklink.core.fault_codes import FAULT_CODES, STATUSES, Meaning, Verdict
+from bulklink.core.reply import BatchReply
 
 __all__ = [
     "ATTEMPTS_MAX",
@@ -36,7 +37,7 @@ __all__ = [
     "explain",
     "is_permanent",
     "is_permission",
-    "is_service_protection",
+    "throttling",
     "too_many_limit",
     "verdict_of",
 ]
@@ -95,9 +96,17 @@ def is_permission(answer: Answer) -> bool:
     return answer.status in (401, 403) or verdict_of(answer) is Verdict.SIGN_IN
 
 
-def is_service_protection(answer: Answer) -> bool:
-    """Does this refusal, also one inside a part, concern every request of the user and not just this one?"""
-    return answer.code in _SERVICE_PROTECTION
+def throttling(reply: BatchReply) -> Answer | None:
+    """The answer that makes every request of the user wait, None if there is none.
+
+    A 429 for the batch as such, or for one operation in the name of the service protection limits; any other 429 inside
+    a part concerns that operation alone.
+    """
+    if reply.refused is not None:
+        return reply.refused if verdict_of(reply.refused) is Verdict.THROTTLED else None
+    answers = [*reply.answers.values(), *reply.unblamed.values()]
+    limits = [answer for answer in answers if answer.code in _SERVICE_PROTECTION]
+    return max(limits, key=lambda answer: answer.retry_after_s or 0.0, default=None)
 
 
 def backoff_s(attempt: int, jitter: float) -> float:

@@ -4,16 +4,18 @@ import pytest
 
 from bulklink.core.answer import Answer
 from bulklink.core.fault_codes import FAULT_CODES, STATUSES, Verdict
+from bulklink.core.reply import read_batch_reply
 from bulklink.core.verdict import (
     ATTEMPTS_MAX,
     backoff_s,
     explain,
     is_permanent,
     is_permission,
-    is_service_protection,
+    throttling,
     too_many_limit,
     verdict_of,
 )
+from tests.batch_answers import MULTIPART, batch, error, failed
 
 SQL = " Sql error: Generic SQL error. CRM ErrorCode: -2147204784 Sql ErrorCode: -2146232060 Sql Number: "
 TOO_MANY = "The current change set contains too many operations. A maximum number of '250' operations are allowed"
@@ -105,9 +107,18 @@ def test_refusals_of_the_user():
     assert not is_permission(Answer(404, "0x80040217"))
 
 
-def test_service_protection_is_told_from_a_429_of_one_operation():
-    assert is_service_protection(Answer(429, "0x80072321"))
-    assert not is_service_protection(Answer(429, "0x80071151"))
+def test_what_makes_everybody_wait():
+    def inside(*answers):
+        parts = [
+            failed(k + 1, 429, error(code), headers=[("Retry-After", str(seconds))])
+            for k, (code, seconds) in enumerate(answers)
+        ]
+        return throttling(read_batch_reply(200, MULTIPART, batch(parts), [1] * len(parts)))
+
+    assert inside(("0x80071151", 60)) is None
+    assert inside(("0x80072321", 10), ("0x80072321", 20), ("0x80071151", 60)).retry_after_s == 20
+    assert throttling(read_batch_reply(429, {"retry-after": "5"}, b"", [1])).retry_after_s == 5
+    assert throttling(read_batch_reply(503, {"retry-after": "5"}, b"", [1])) is None
 
 
 def test_pauses_double_up_to_a_minute_and_jitter_adds_up_to_a_half():
