@@ -16,6 +16,7 @@ from bulklink.vocabulary import AS_ASKED, Outcome
 
 _FILES: Final = ("outcomes.csv", "outcomes.xlsx", "outcomes.parquet", "troubles.csv", "removals.csv", "report.html")
 _AS_ASKED_WORDS: Final = frozenset(outcome.word for outcome in AS_ASKED)
+_AFTER_DRY_RUN: Final = "Correct the rows that are not as asked, or run it without --dry-run: the others are sent"
 _ORDER: Final = tuple(outcome.word for outcome in Outcome if outcome is not Outcome.NONE)
 
 
@@ -35,7 +36,8 @@ def closing_block(
     lines += _effort(summary)
     lines += [f"  {name:<20} {run_dir / name}" for name in _FILES if run_dir and (run_dir / name).exists()]
     if advise and exit_code is not ExitCode.AS_ASKED:
-        lines.append(f"Next: {EXIT_CODES[exit_code].next}. (exit code {int(exit_code)})")
+        advice = _AFTER_DRY_RUN if dry_run else EXIT_CODES[exit_code].next
+        lines.append(f"Next: {advice}. (exit code {int(exit_code)})")
     return "\n".join(lines)
 
 

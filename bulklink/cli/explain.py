@@ -29,7 +29,7 @@ Examples:
 @click.argument("code")
 def explain(code: str) -> int:
     """Say what a service code, an outcome or an exit code means, and what to do."""
-    found = [text for look_up in _LOOK_UPS if (text := look_up(code.strip()))]
+    found = next((text for look_up in _LOOK_UPS if (text := look_up(code.strip()))), "")
     if not found:
         near = nearest(code, _WORDS)
         hint = (
@@ -38,7 +38,7 @@ def explain(code: str) -> int:
         raise UsageError(
             f"{code!r} is no code of the service that is known here, no outcome and no exit code.", hint=hint
         )
-    click.echo("\n\n".join(found))
+    click.echo(found)
     return 0
 
 
