@@ -18,6 +18,7 @@ from bulklink.sandbox.errors import (
     no_record_with_key,
     no_segment,
     not_a_key,
+    not_supported,
 )
 from bulklink.sandbox.model import NUMBERS, WHOLE_NUMBERS, Column, Kind, Navigation, Table
 from bulklink.sandbox.organisation import Organisation
@@ -134,6 +135,8 @@ class Addresses:
     def _route(self, first: Segment, second: Segment, rest: list[Segment], has_key: bool) -> Address:
         model = self._organisation.model
         table = model.entity_sets.get(first.name)
+        if table is None and first.name in model.unserved.get("", ()):
+            raise not_supported(f"the entity set '{first.name}', whose type is abstract")
         if table is None:
             raise no_segment(first.name)
         address = Address(table)
@@ -152,6 +155,8 @@ class Addresses:
         if navigation is not None:
             return replace(address, navigation=navigation, tail=tail)
         column = model.properties[table.name].get(second.name)
+        if column is None and second.name in model.unserved.get(table.name, ()):
+            raise not_supported(f"the navigation property '{second.name}' of '{table.name}'")
         if column is None:
             raise no_segment(second.name)
         return replace(address, column=column, tail=tail)

@@ -64,7 +64,12 @@ def model_of(types: Mapping[str, TypeFacts], entity_sets: Mapping[str, str]) -> 
     many_to_many = _many_to_many(types, tables)
     for pairing in many_to_many.values():
         tables[pairing.intersect] = _as_intersect(tables.get(pairing.intersect), pairing)
-    return Model(tables, one_to_many, many_to_many, abstract)
+    model = Model(tables, one_to_many, many_to_many, abstract)
+    model.unserved[""] = tuple(entity_sets[name] for name in entity_sets if name not in tables)
+    for name in types.keys() & tables.keys():
+        declared = [navigation for ancestor in _lineage(types, name) for navigation in ancestor.navigations]
+        model.unserved[name] = tuple(sorted(set(declared) - model.navigations[name].keys()))
+    return model
 
 
 def _lineage(types: Mapping[str, TypeFacts], name: str) -> Iterator[TypeFacts]:

@@ -132,8 +132,14 @@ class Definitions:
         root, rest = path[0], path[1:]
         if rest:
             raise no_segment(rest[0].name)
-        items = [_as_base(item) for item in self._all_relationships()]
-        return _chosen(items, root.predicate) if root.predicate is not None else items
+        if root.predicate is None:
+            return [_as_base(item) for item in self._all_relationships()]
+        name, value = _named(root.predicate)
+        if name == "SchemaName" and value in self._model.many_to_many:
+            return _as_base(self._many_to_many(self._model.many_to_many[value]))
+        if name == "SchemaName" and value in self._model.one_to_many:
+            return _as_base(self._one_to_many(self._model.one_to_many[value]))
+        return _as_base(_chosen(self._all_relationships(), root.predicate))
 
     def _all_relationships(self) -> Iterator[Item]:
         yield from (self._many_to_many(r) for r in self._model.many_to_many.values())

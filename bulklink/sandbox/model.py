@@ -168,12 +168,17 @@ Navigation = LookupNavigation | CollectionNavigation | LinkNavigation
 
 @dataclass(slots=True)
 class Model:
-    """Everything that is known about an organisation's tables. `abstract`: type -> the tables derived from it."""
+    """Everything that is known about an organisation's tables.
+
+    abstract: type -> the tables derived from it. unserved: table -> navigation properties that are declared but lead to
+    nothing that is served, such as the records of an abstract type; under "" the entity sets of such types.
+    """
 
     tables: dict[str, Table]
     one_to_many: dict[str, OneToMany]
     many_to_many: dict[str, ManyToMany]
     abstract: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unserved: dict[str, tuple[str, ...]] = field(default_factory=dict)
     entity_sets: dict[str, Table] = field(init=False)
     navigations: dict[str, dict[str, Navigation]] = field(init=False)
     properties: dict[str, dict[str, Column]] = field(init=False)

@@ -17,6 +17,7 @@ def to_json(model: Model) -> dict[str, Any]:
         "one_to_many": [dataclasses.asdict(r) for r in model.one_to_many.values()],
         "many_to_many": [dataclasses.asdict(r) for r in model.many_to_many.values()],
         "abstract": model.abstract,
+        "unserved": model.unserved,
     }
 
 
@@ -30,6 +31,7 @@ def from_json(value: dict[str, Any]) -> Model:
         {r.name: r for r in one_to_many},
         {r.name: r for r in many_to_many},
         {name: tuple(derived) for name, derived in value["abstract"].items()},
+        {name: tuple(navigations) for name, navigations in value["unserved"].items()},
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bulklink.sandbox.context import Context, Operation
-from bulklink.sandbox.errors import ODataError, bad_payload, undeclared_property
+from bulklink.sandbox.errors import ODataError, bad_payload, not_supported, undeclared_property
 from bulklink.sandbox.model import CollectionNavigation, LinkNavigation, LookupNavigation, Navigation, Table
 from bulklink.sandbox.storage import to_storage
 
@@ -43,6 +43,8 @@ def read(context: Context, operation: Operation, table: Table, payload: Mapping[
             continue
         navigation = navigations.get(name)
         if annotation == _BIND:
+            if navigation is None and name in context.organisation.model.unserved.get(table.name, ()):
+                raise not_supported(f"the navigation property '{name}' of '{table.name}'")
             if navigation is None:
                 raise undeclared_property(table.entity_set, name)
             _read_bind(context, operation, table, (navigation, value), wish)
@@ -53,6 +55,8 @@ def read(context: Context, operation: Operation, table: Table, payload: Mapping[
             _read_navigation(table, navigation, value, wish)
         elif name in properties:
             _read_property(table, properties[name], value, wish)
+        elif name in context.organisation.model.unserved.get(table.name, ()):
+            raise not_supported(f"the navigation property '{name}' of '{table.name}'")
         else:
             raise _invalid_property(table, name)
     return wish
