@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 
 from bulklink.errors import JournalError, RunDirectoryError
@@ -141,6 +142,7 @@ class Spool:
             self.n_rows: int = max(0, batches - 1) * BATCH_ROWS + last
             self._starts = {name: self._starts_of(name) for name in ("row", "from_id", "to_id", "action")}
             self._bitmaps = {name: self._starts_of(name, buffer=0) for name in ("from_id", "to_id")}
+            self._only_action = self._find_only_action()
         except (OSError, ValueError, pa.ArrowException) as error:
             raise JournalError(f"{path} cannot be read: {error}.") from error
 
@@ -167,17 +169,16 @@ class Spool:
 
     def actions(self, positions: Positions) -> npt.NDArray[np.uint8]:
         """(k,) `vocabulary.Action`."""
-        batch, within = _place(positions)
-        self._map.touch(positions, 1)
-        actions: npt.NDArray[np.uint8] = self._map.bytes[self._starts["action"][batch] + within]
-        return actions
+        if self._only_action is None:
+            batch, within = _place(positions)
+            return self._map.bytes_at(self._starts["action"][batch] + within)
+        return np.full(len(positions), self._only_action, np.uint8)
 
     def row_numbers_at(self, positions: Positions) -> npt.NDArray[np.int64]:
         """(k,) the numbers shown to people."""
         batch, within = _place(positions)
-        self._map.touch(positions, 8)
-        numbers: npt.NDArray[np.int64] = self._map.words[(self._starts["row"][batch] >> 3) + within].view(np.int64)
-        return numbers
+        numbers = self._map.words_at(self._starts["row"][batch] + 8 * within, 1)
+        return numbers.view(np.int64).ravel()
 
     def row_numbers(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """The same for the rows from `start` to before `stop`."""
@@ -218,24 +219,35 @@ class Spool:
             for first in [batch * BATCH_ROWS]
         ]
         table = pa.Table.from_batches(batches, schema=schema)
-        self._map.count(table.nbytes)
+        origin = self._map.buffer.address
+        for column in table.columns:
+            for buffer in (buffer for chunk in column.chunks for buffer in chunk.buffers() if buffer):
+                self._map.touch(buffer.address - origin, buffer.size)
         return table
 
     def _ids(self, name: str, positions: Positions) -> Guids:
         batch, within = _place(positions)
-        self._map.touch(positions, 16)
-        words = (self._starts[name][batch] >> 3) + 2 * within
-        ids: Guids = self._map.words[words[:, None] + np.arange(2)].view(np.uint8).reshape(-1, 16)
+        words = self._map.words_at(self._starts[name][batch] + 16 * within, 2)
+        ids: Guids = words.view(np.uint8)
         bitmaps = self._bitmaps[name]
         if (bitmaps[batch] >= 0).any():
             ids[~self._has(name, positions)] = 0
         return ids
 
+    def _find_only_action(self) -> int | None:
+        """The action of all rows if they have the same, as in most jobs; then there is no need to look it up."""
+        actions = [
+            pc.unique(self._columns(["action"], first, first + BATCH_ROWS).column(0))
+            for first in range(0, self.n_rows, BATCH_ROWS)
+        ]
+        distinct = {action for found in actions for action in found.to_pylist()}
+        return distinct.pop() if len(distinct) == 1 else None
+
     def _has(self, name: str, positions: Positions) -> Mask:
         batch, within = _place(positions)
         bitmap = self._bitmaps[name][batch]
         # A batch without any null has no bitmap; byte 0 of the file stands in for it and is not believed.
-        byte = self._map.bytes[np.where(bitmap >= 0, bitmap + (within >> 3), 0)]
+        byte = self._map.bytes_at(np.where(bitmap >= 0, bitmap + (within >> 3), 0))
         mask: Mask = ((byte >> (within & 7).astype(np.uint8)) & 1).astype(np.bool_) | (bitmap < 0)
         return mask
 
