@@ -126,8 +126,9 @@ def _account_before(opportunity: int) -> str:
 def _account_leads() -> Iterator[tuple[str, str, str]]:
     """4,060 rows: 4,000 pairs in several spellings, one busy account among them, and sixty mistakes."""
     for n in range(4_000):
-        account = record_id("account", 0 if n % 5 == 0 else n * 7 % ACCOUNTS)
-        lead = record_id("lead", n % LEADS if n % 5 == 0 else (n * 3 + n // LEADS) % LEADS)
+        is_busy = n % 5 == 0
+        account = record_id("account", 0 if is_busy else n * 7 % ACCOUNTS)
+        lead = record_id("lead", n // 5 if is_busy else (n * 3 + n // LEADS) % LEADS)
         yield account, (f"{{{lead.upper()}}}" if n % 3 == 0 else lead), ""
     first_account, first_lead = record_id("account", 0), record_id("lead", 0)
     for n in range(20):
