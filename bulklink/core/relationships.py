@@ -19,7 +19,10 @@ __all__ = ["Cardinality", "Intersect", "Listed", "Relationship", "Table", "choos
 
 @dataclass(frozen=True, slots=True)
 class Intersect:
-    """The table that holds the links of an N:N relationship, and which of its columns is whose."""
+    """The table that holds the links of an N:N relationship, and which of its columns is whose.
+
+    from_attribute, to_attribute: as queries name them; where such a column is a lookup, that is ``_name_value``.
+    """
 
     entity_set: str
     primary_id: str
@@ -204,4 +207,8 @@ def _intersect(direction: Direction, facts: Facts) -> Intersect | None:
             hint="The signed-in user needs the right to read the definition of this table.",
         )
     table = facts.tables[name]
-    return Intersect(table.entity_set, table.primary_id, direction.from_attribute, direction.to_attribute)
+    from_attribute, to_attribute = (
+        f"_{attribute}_value" if (name, attribute) in facts.lookup_targets else attribute
+        for attribute in (direction.from_attribute, direction.to_attribute)
+    )
+    return Intersect(table.entity_set, table.primary_id, from_attribute, to_attribute)

@@ -7,6 +7,7 @@ Source: Microsoft Learn, "Query schema definitions using the Web API".
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from bulklink.core import misnaming
@@ -20,6 +21,7 @@ from bulklink.core.resolving import Match
 from bulklink.errors import BulklinkError, JobError, RelationshipError, StoppedEarly, nearest
 from bulklink.service import definitions
 from bulklink.service.reading import Reader, checked, refusal
+from bulklink.service.sides import with_checked_sides
 
 _Read = TypeVar("_Read")
 #: Answers that say "there is no such thing here", not "you may not" or "not now".
@@ -38,17 +40,19 @@ class Metadata:
     async def relationship(self, name: str, from_table: str, to_table: str = "") -> Relationship:
         """The relationship that a name means between two tables. Raises RelationshipError.
 
-        Two or three HTTP requests: definitions of both tables, the intersect table, `$metadata` only in doubt.
+        One to three HTTP requests: definitions of both tables, the intersect table; `$metadata` only in doubt. Two
+        more for a table related to itself by N:N.
         """
         await self._fetch_related([from_table, *([to_table] if to_table else [])])
         await self._fetch_intersects(from_table, to_table)
         await self._fetch_csdl(from_table, to_table)
         try:
-            return choose_relationship(self._facts, name, from_table, to_table)
+            chosen = choose_relationship(self._facts, name, from_table, to_table)
         except RelationshipError:
             # Known elsewhere? Then the message can say which tables take part in it, and owners' collections are found.
             await self._fetch_named(name)
-            return choose_relationship(self._facts, name, from_table, to_table)
+            chosen = choose_relationship(self._facts, name, from_table, to_table)
+        return await with_checked_sides(chosen, self._reader)
 
     async def listing(self, table: str, with_table: str = "") -> list[Listed]:
         """A table's relationships, as `bulklink relationships` shows them."""
@@ -92,7 +96,7 @@ class Metadata:
             column = replace(column, date_only=name in days)
         if column.kind is ColumnKind.LOOKUP:
             (answer,) = await self._ask([definitions.targets_url(table)])
-            facts = _if_there(answer, lambda body: definitions.read_targets(body, table), Facts())
+            facts = _if_there(answer, partial(definitions.read_targets, table=table), Facts())
             column = replace(column, targets=facts.lookup_targets.get((table, name), ()))
         known[name] = (column, kind)
         return column
@@ -133,14 +137,18 @@ class Metadata:
         pair = {from_table, to_table}
         needed = {f.intersect_table for f in self._facts.many_to_many if {f.table1, f.table2} == pair}
         missing = sorted(needed - self._facts.tables.keys())
-        for answer in await self._ask([definitions.table_url(name) for name in missing]):
-            self._learn(_if_there(answer, definitions.read_table, Facts()))
+        # A few intersect tables (campaignitem, listmember) have lookups for columns, which queries name otherwise.
+        urls = [url(name) for name in missing for url in (definitions.table_url, definitions.targets_url)]
+        answers = await self._ask(urls)
+        for name, table, targets in zip(missing, answers[0::2], answers[1::2], strict=True):
+            self._learn(_if_there(table, definitions.read_table, Facts()))
+            self._learn(_if_there(targets, partial(definitions.read_targets, table=name), Facts()))
 
     async def _fetch_csdl(self, from_table: str, to_table: str) -> None:
         doubtful = doubtful_tables(self._facts, from_table, to_table)
         if doubtful:
             answer = await self._reader.get("$metadata", {"Accept": "application/xml"})
-            read = _understood(answer, lambda body: definitions.read_navigations(body, doubtful), "$metadata")
+            read = _understood(answer, partial(definitions.read_navigations, tables=doubtful), "$metadata")
             self._learn(read)
 
     async def _fetch_named(self, name: str) -> None:

@@ -78,6 +78,12 @@ def test_the_intersect_columns_follow_the_side(name, from_table, to_table, attri
     assert (intersect.from_attribute, intersect.to_attribute) == attributes
 
 
+def test_an_intersect_column_that_is_a_lookup_is_named_as_queries_name_it():
+    facts = merged(FACTS, Facts(lookup_targets={("accountleads", "leadid"): ("lead",)}))
+    intersect = choose_relationship(facts, LEADS, "lead", "account").intersect
+    assert (intersect.from_attribute, intersect.to_attribute) == ("_leadid_value", "accountid")
+
+
 @pytest.mark.parametrize(
     ("name", "from_table", "holder", "lookup", "polymorphic"),
     [
