@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from bulklink.core.facts import OWNER_KINDS, OWNER_TABLE, Definition, Facts, ManyToMany, OneToMany
+from bulklink.core.facts import OWNER_KINDS, OWNER_TABLES, Definition, Facts, ManyToMany, OneToMany
 
 
 class Cardinality(Enum):
@@ -112,7 +112,7 @@ def _first_sides(definition: Definition, facts: Facts) -> Iterator[Direction]:
 
 
 def _referenced_tables(definition: OneToMany) -> tuple[str, ...]:
-    owners = OWNER_KINDS if definition.referenced_table == OWNER_TABLE else ()
+    owners = OWNER_KINDS if definition.referenced_table in OWNER_TABLES else ()
     return (definition.referenced_table, *owners)
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-#: The abstract table that owner lookups point at, and the tables that its records are in.
-OWNER_TABLE = "owner"
+#: The abstract table that owner lookups point at (definitions call it owner, the CSDL principal), and the tables that
+#: its records are in.
+OWNER_TABLES = frozenset({"owner", "principal"})
 OWNER_KINDS = ("systemuser", "team")
 #: Every owner lookup has this name, in every table; a custom one cannot be made.
 OWNER_COLUMN = "ownerid"

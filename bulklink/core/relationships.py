@@ -11,7 +11,7 @@ from typing import Literal
 
 from bulklink.core import misnaming
 from bulklink.core.directions import Cardinality, Direction, directions
-from bulklink.core.facts import OWNER_TABLE, Facts, ManyToMany, Table
+from bulklink.core.facts import OWNER_TABLES, Facts, ManyToMany, Table
 from bulklink.errors import RelationshipError
 
 __all__ = ["Cardinality", "Intersect", "Listed", "Relationship", "Table", "choose_relationship", "list_relationships"]
@@ -116,7 +116,7 @@ def list_relationships(facts: Facts, table: str, with_table: str = "") -> list[L
         Listed(d.schema_name, d.cardinality.value, d.to_table, d.navigation, d.partner, misnaming.via(d))
         for d in directions(facts)
         # Records have owners among users and teams; the table that the relationship names holds none.
-        if d.from_table == table and with_table in ("", d.to_table) and d.to_table != OWNER_TABLE
+        if d.from_table == table and with_table in ("", d.to_table) and d.to_table not in OWNER_TABLES
     }
     order = [
         cardinality.value for cardinality in (Cardinality.MANY_TO_MANY, Cardinality.COLLECTION, Cardinality.LOOKUP)
@@ -182,7 +182,7 @@ def _read(direction: Direction, facts: Facts, *, turned: bool) -> Relationship:
         turned=turned,
         intersect=_intersect(direction, facts),
         lookup_attribute=direction.lookup_attribute,
-        polymorphic=len(targets) > 1 or OWNER_TABLE in targets,
+        polymorphic=len(targets) > 1 or not targets.isdisjoint(OWNER_TABLES),
     )
 
 
