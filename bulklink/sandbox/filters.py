@@ -31,6 +31,7 @@ _LITERALS = frozenset({"text", "guid", "moment", "number"})
 _LITERAL_TYPES = {"text": "Edm.String", "guid": "Edm.Guid", "moment": "Edm.DateTimeOffset", "number": "Edm.Int32"}
 _WORDS = {"true": True, "false": False}
 _DEPTH_MAX = 100
+_GROUP = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,8 @@ class _Parser:
         self.depth -= 1
         if len(parts) == 1:
             return parts[0]  # type: ignore[no-any-return]
-        sql = f" {word.upper()} ".join(part.sql for part in parts)
-        return Condition(f"({sql})", tuple(p for part in parts for p in part.parameters))
+        sql = _joined([part.sql for part in parts], f" {word.upper()} ")
+        return Condition(sql, tuple(p for part in parts for p in part.parameters))
 
     def negated(self) -> Condition:
         if self.peek() == ("name", "not"):
@@ -253,6 +254,13 @@ class _Parser:
             f"(SELECT {comparable(column, 'related')} FROM {quoted(target.name)} related "
             f"WHERE related.{quoted(target.primary_id)} = {self.alias}.{quoted(navigation.column)})"
         )
+
+
+def _joined(parts: list[str], word: str) -> str:
+    """Parts in parentheses, nested in groups: SQLite limits how deep a long chain may go."""
+    while len(parts) > _GROUP:
+        parts = [_joined(parts[at : at + _GROUP], word) for at in range(0, len(parts), _GROUP)]
+    return f"({word.join(parts)})"
 
 
 def _text(literal: str) -> str:

@@ -51,14 +51,18 @@ class Request:
         if not self.body.strip():
             raise ODataError(400, "0x80048d19", "Error identified in Payload provided by the user: the body is empty.")
         try:
-            value = json.loads(self.body)
-        except ValueError as error:
+            value = json.loads(self.body, parse_constant=_no_json)
+        except (ValueError, RecursionError) as error:
             raise ODataError(
                 400, "0x80048d19", f"Error identified in Payload provided by the user: invalid JSON. {error}"
             ) from error
         if not isinstance(value, dict):
             raise ODataError(400, "0x80048d19", "Error identified in Payload provided by the user: not a JSON object.")
         return value
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON value.")
 
 
 @dataclass(slots=True)

@@ -34,6 +34,14 @@ class Options:
         return self.given.get("$select", "")
 
     @property
+    def applied(self) -> str:
+        """What ``Preference-Applied`` says."""
+        parts = [f"odata.maxpagesize={self.page_size}"] if self.page_size else []
+        if self.annotations:
+            parts.append(f'odata.include-annotations="{",".join(sorted(self.annotations))}"')
+        return ", ".join(parts)
+
+    @property
     def order(self) -> str:
         """``$orderby``, or nothing."""
         return self.given.get("$orderby", "").strip()

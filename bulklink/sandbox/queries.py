@@ -49,9 +49,12 @@ def one(context: Context, operation: Operation, table: Table, record_id: str) ->
 
 def _record(operation: Operation, context: Context, table: Table, record_id: str) -> Response:
     shown = one(context, operation, table, record_id)
-    if operation.request.headers.get("if-none-match") == shown["@odata.etag"]:
+    tag = shown["@odata.etag"]
+    if operation.request.headers.get("if-none-match") == tag:
         return Response(304, [("OData-Version", "4.0")], b"")
-    return json_answer(shown)
+    response = json_answer(shown, applied=read_options(operation.request).applied)
+    response.headers.append(("ETag", tag))
+    return response
 
 
 def _property(context: Context, operation: Operation, address: Address, record_id: str) -> Response:
@@ -110,13 +113,13 @@ def _collection(pages: Pages, operation: Operation, address: Address, source: So
     # With both, $top is the one that the service ignores.
     if top is not None and options.page_size is None:
         body["value"] = pages.page(source, options, min(top, PAGE_MAX)).records
-        return json_answer(body)
+        return json_answer(body, applied=options.applied)
     size = options.page_size or PAGE_MAX
     page = pages.page(source, options, size + 1)
     body["value"] = page.records[:size]
     if len(page.records) > size:
         body["@odata.nextLink"] = _next_link(operation, options, size, page.places[size - 1])
-    return json_answer(body, applied=f"odata.maxpagesize={options.page_size}" if options.page_size else "")
+    return json_answer(body, applied=options.applied)
 
 
 def _add_count(body: dict[str, Any], count: int, options: Options) -> None:

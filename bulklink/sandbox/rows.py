@@ -8,6 +8,7 @@ Source: Microsoft Learn, "Select columns", "Retrieve data about lookup propertie
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from bulklink.sandbox.context import etag
@@ -66,7 +67,7 @@ class Selection:
             else:
                 notes = {_FORMATTED: _formatted(column, value)}
             for term, text in notes.items():
-                if text and ("*" in self.annotations or term in self.annotations):
+                if text and any(fnmatchcase(term, wanted) for wanted in self.annotations):
                     record[f"{name}@{term}"] = text
 
 

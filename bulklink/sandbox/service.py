@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from bulklink.sandbox import definitions, operations, queries, records, references
 from bulklink.sandbox.addresses import Address, Addresses, Key, Segment, api_path, dereferenced, split_path
 from bulklink.sandbox.context import Context, Operation
-from bulklink.sandbox.errors import ODataError, method_not_allowed, no_http_resource
+from bulklink.sandbox.errors import ODataError, bad_syntax, method_not_allowed, no_http_resource
 from bulklink.sandbox.messages import Request, Response, error_answer
 from bulklink.sandbox.model import Table
 from bulklink.sandbox.organisation import Organisation
@@ -129,6 +129,8 @@ class Service:
             return whole if whole is not None else self._data(operation, self._context.addresses.parse(segments))
         except ODataError as error:
             return error_answer(error, request)
+        except (OverflowError, UnicodeEncodeError):
+            return error_answer(bad_syntax("A number or a text in the request is out of range."), request)
 
     def _whole(self, operation: Operation, segments: list[Segment]) -> Response | None:
         """Resources that are no data: metadata, the service document, unbound operations; None if it is data."""

@@ -26,6 +26,8 @@ NOTES: Final = "sandbox notes"
 #: The column that the service fills, and from what.
 FULL_NAME: Final = "fullname"
 PARTS_OF_NAME: Final = frozenset({"firstname", "lastname"})
+#: Above it no number of a double is exact to the unit, nor fits a decimal column of the service.
+_NUMBER_MAX = 1e28
 _FIRST_STATES = {Kind.STATE: 0, Kind.STATUS: 1}
 _AFFINITIES = {Kind.BOOLEAN: "INTEGER"} | dict.fromkeys(WHOLE_NUMBERS, "INTEGER") | dict.fromkeys(NUMBERS, "REAL")
 
@@ -74,7 +76,7 @@ def _records(table: Table) -> Iterable[str]:
     columns += [f"{quoted(c.name + TARGET_SUFFIX)} TEXT" for c in table.columns.values() if c.is_polymorphic]
     columns.append("versionnumber INTEGER NOT NULL")
     yield f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)})"
-    for key in table.keys:
+    for key in (k for k in table.keys if k.status == "Active"):
         expressions = ", ".join(comparable(table.columns[column]) for column in key.columns)
         yield f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(f'key {table.name} {key.name}')} ON {name} ({expressions})"
 
@@ -129,7 +131,7 @@ def to_storage(column: Column, value: Any) -> Any:
     if column.kind in WHOLE_NUMBERS or column.kind in NUMBERS:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _fits(column, value):
             raise ValueError(f"Cannot convert the literal '{value}' to the expected type '{edm_type(column)}'.")
-        return value
+        return value if column.kind in WHOLE_NUMBERS else float(value)
     if not isinstance(value, str) or not GUID.fullmatch(value):
         raise ValueError(f"Cannot convert the literal '{value}' to the expected type 'Edm.Guid'.")
     return value.lower()
@@ -149,7 +151,7 @@ def _moment(text: str) -> str:
 
 def _fits(column: Column, value: float) -> bool:
     if column.kind not in WHOLE_NUMBERS:
-        return True
+        return abs(value) <= _NUMBER_MAX
     bits = 64 if column.kind is Kind.BIGINT else 32
     return isinstance(value, int) and -(1 << bits - 1) <= value < 1 << bits - 1
 
