@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from html import unescape
 from typing import Final
 
@@ -78,10 +79,10 @@ def split_head(block: bytes) -> tuple[dict[str, str], bytes]:
     blank = _BLANK_LINE.search(block)
     head, rest = (block[: blank.start()], block[blank.end() :]) if blank else (block, b"")
     headers: dict[str, str] = {}
-    for line in head.split(b"\n"):
-        name, colon, value = line.partition(b":")
+    for line in head.decode("utf-8", "replace").split("\n"):
+        name, colon, value = line.partition(":")
         if colon:
-            key, text = name.strip().lower().decode("latin-1"), value.strip().decode("utf-8", "replace")
+            key, text = name.strip().lower(), value.strip()
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers, rest
 
@@ -113,6 +114,7 @@ def _read_date(text: str) -> float | None:
         return None
 
 
+@lru_cache(maxsize=256)  # a file that was linked yesterday is answered a million times in the same words
 def _read_error(body: bytes) -> tuple[str, str]:
     """Code and message of an error body: JSON in its two shapes, else the words of a page."""
     text = body.decode("utf-8-sig", "replace")

@@ -60,19 +60,35 @@ def read_part(part: bytes, operations: int) -> Part:
 # -- at a glance: no step of Python for each operation ---------------------------------------------------------------
 
 
-def is_all_done(body: bytes, boundary: bytes, operations: int, change_sets: int) -> bool:
-    """Is every status in this body a 204 behind the next Content-ID, and the body complete?"""
+def split_echoes(body: bytes, boundary: bytes, operations: int, change_sets: int) -> list[bytes] | None:
+    """Cut a body at its statuses, if it is complete and each status stands behind the next Content-ID; else None.
+
+    Piece i + 1 begins with the status of operation i.
+    """
     delimiter = b"--" + boundary
     pieces = body.split(_STATUS)
-    return (
+    is_straight = (
         operations <= OPERATIONS_MAX
         and len(pieces) == operations + 1
         and all(map(bytes.endswith, pieces[:-1], _ECHO))
-        and all(map(bytes.startswith, pieces[1:], repeat(b"204 ")))
         and body.startswith(delimiter + b"\r\n")
         and body.endswith((b"\r\n" + delimiter + b"--\r\n", b"\r\n" + delimiter + b"--"))
         and body.count(delimiter) == change_sets + 1
     )
+    return pieces if is_straight else None
+
+
+def not_plain(pieces: Sequence[bytes]) -> list[int]:
+    """The operations whose status is not 204, from the pieces of `split_echoes`."""
+    plain = list(map(bytes.startswith, pieces[1:], repeat(b"204 ")))
+    return [] if all(plain) else [operation for operation, is_plain in enumerate(plain) if not is_plain]
+
+
+def item_around(pieces: Sequence[bytes], operation: int, boundary: bytes) -> bytes:
+    """The item of a change set of one, from the pieces of `split_echoes`."""
+    opening, closing = b"--" + boundary + b"\r\n", b"\r\n--" + boundary
+    before, after = pieces[operation], pieces[operation + 1]
+    return before[before.rfind(opening) + len(opening) :] + _STATUS + after.partition(closing)[0]
 
 
 def plain_successes(items: Sequence[bytes], sizes: Sequence[int]) -> list[bool]:

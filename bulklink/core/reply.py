@@ -47,8 +47,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bulklink.core.answer import Answer, read_answer, request_id, retry_after_s, split_head
-from bulklink.core.multipart import boundary_of, split_parts
-from bulklink.core.parts import Part, is_all_done, plain_successes, read_part
+from bulklink.core.multipart import Parts, boundary_of, split_parts
+from bulklink.core.parts import Part, item_around, not_plain, plain_successes, read_part, split_echoes
 
 __all__ = ["Answer", "BatchReply", "Fate", "read_batch_reply", "read_read_reply"]
 
@@ -160,11 +160,34 @@ class _Account:
 
     def take(self, body: bytes, boundary: bytes) -> None:
         """Fill in the reply."""
-        if is_all_done(body, boundary, len(self._reply.fates), len(self._sizes)):
-            self._reply.fates[:], self._reply.statuses[:] = Fate.ANSWERED, 204
+        if not self._take_straight(body, boundary):
+            self._take_any(split_parts(body, boundary))
+
+    def _take_straight(self, body: bytes, boundary: bytes) -> bool:
+        """The usual answer, quickly: all done, or change sets of one, each with its answer, in order."""
+        n = len(self._reply.fates)
+        pieces = split_echoes(body, boundary, n, len(self._sizes))
+        if pieces is None:
+            return False
+        others: dict[int, Part] = {}
+        for operation in not_plain(pieces):
+            parts = self._read_item(item_around(pieces, operation, boundary), is_whole=True)
+            if len(self._sizes) < n or len(parts) != 1 or parts[0].operation != operation or not parts[0].status:
+                return False
+            others[operation] = parts[0]
+        self._reply.fates[:], self._reply.statuses[:] = Fate.ANSWERED, 204
+        for operation, part in others.items():
+            self._answer(operation, part)
+            if part.is_failure:
+                self._reply.blame[operation] = operation
+        if others:
+            self._sum_up(is_closed=True)
+        else:
             self._reply.all_succeeded = True
-            return
-        items = split_parts(body, boundary)
+        return True
+
+    def _take_any(self, items: Parts) -> None:
+        """Any other answer, part by part."""
         plain = plain_successes(items.whole, self._sizes)
         self._settle_plain(plain)
         said: dict[int, list[Part]] = defaultdict(list)
