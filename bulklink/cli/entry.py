@@ -80,4 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug must not look like an outcome
         session.confess(error, traceback.format_exc())
         return ExitCode.BUG
+    finally:
+        session.end()
     return int(code or ExitCode.AS_ASKED)

@@ -100,8 +100,21 @@ def json_option(command: Command) -> Command:
 
 
 def verbose_option(command: Command) -> Command:
-    """`-v`: say more when something goes wrong."""
-    option = _session_option("-v", "--verbose", attribute="verbose", is_flag=True, help="Say more; show tracebacks.")
+    """`-v`: say more, above all when something goes wrong."""
+
+    def speak_up(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.ensure_object(Session).speak_up()
+
+    option = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=speak_up,
+        help="Say more; show tracebacks.",
+    )
     return option(command)
 
 

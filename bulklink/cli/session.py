@@ -5,6 +5,7 @@ Does not know: which errors there are.
 """
 
 import json
+import logging
 import sys
 import traceback
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import click
 
 from bulklink.errors import BulklinkError, ExitCode
 
+_LOGGER: Final = logging.getLogger("bulklink")
 _PACKAGE: Final = Path(__file__).parents[1]
 
 
@@ -27,6 +29,19 @@ class Session:
     quiet: bool = False
     json: bool = False
     log_format: str = "text"
+    _heard: logging.Handler | None = None
+
+    def speak_up(self) -> None:
+        """`-v`: tracebacks, and what our own modules log. Those of others stay silent: they might log a token."""
+        self.verbose = True
+        _LOGGER.setLevel(logging.INFO)
+        self._heard = self._heard or logging.StreamHandler()
+        _LOGGER.addHandler(self._heard)
+
+    def end(self) -> None:
+        """Let go of stderr."""
+        if self._heard is not None:
+            _LOGGER.removeHandler(self._heard)
 
     def refuse(self, error: BulklinkError) -> None:
         """An error that says what, where and what next."""

@@ -11,10 +11,12 @@ import pytest
 
 from bulklink.cli.closing import closing_block
 from bulklink.cli.progress import JsonListener, LiveListener, PlainListener, ShownListener, listener_for
+from bulklink.cli.running import say_summary
 from bulklink.cli.session import Session
 from bulklink.cli.wording import columns, count, duration, outcome_counts, progress_line
-from bulklink.errors import ExitCode
+from bulklink.errors import ExitCode, StoppedEarly
 from bulklink.listener import Listener, Progress, RunFacts
+from bulklink.summary import Summary
 
 FACTS = RunFacts("account-leads", "20261123T020000Z", Path("runs/x"), "contoso.crm4.dynamics.com", 8715)
 HALF = Progress(8715, 4300, {"associated": 4200, "rejected": 100, "invalid": 0}, 1240.4, 6, None, "", 12.2)
@@ -171,6 +173,20 @@ def test_every_other_end_says_what_to_do_next(exit_code: ExitCode) -> None:
     last = closing_block(summary(exit_code, {"not-attempted": 3}), None).splitlines()[-1]
     assert last.startswith("Next: ")
     assert last.endswith(f"(exit code {int(exit_code)})")
+
+
+def test_what_stopped_a_run_is_said_on_stderr_and_its_advice_only_once(capsys: pytest.CaptureFixture[str]) -> None:
+    error = StoppedEarly("The service does not answer.")
+    ended = Summary(summary(ExitCode.STOPPED_EARLY, {"in-doubt": 3}), None, ExitCode.STOPPED_EARLY, error)
+    assert say_summary(ended, Session()) == ExitCode.STOPPED_EARLY
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "Error: The service does not answer.",
+        "Next: Run the same command again: it resumes. (exit code 4)",
+    ]
+    assert "Next:" not in out
+    assert say_summary(ended, Session(json=True)) == ExitCode.STOPPED_EARLY
+    assert json.loads(capsys.readouterr().out)["outcomes"] == {"in-doubt": 3}
 
 
 def test_a_dry_run_says_that_nothing_was_sent() -> None:
