@@ -37,6 +37,8 @@ _BODY_BYTES_MAX: Final = 256 * 1024 * 1024
 _REQUEST_LINE_BYTES_MAX: Final = 65_536
 #: Answers shorter than this are not worth compressing.
 _GZIP_BYTES_MIN: Final = 1_024
+#: How long requests in flight are waited for when the server stops.
+_SHUTDOWN_S: Final = 1.0
 _STATE: Final = "/__sandbox"
 
 
@@ -98,7 +100,7 @@ class Sandbox:
             auto_decompress=False,
             max_line_size=_REQUEST_LINE_BYTES_MAX,
         )
-        runner = web.ServerRunner(server)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
             context = self.certificate.context if self.certificate else None
@@ -115,6 +117,7 @@ class Sandbox:
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
+        await asyncio.sleep(0)  # a task that has not begun could not notice that it is cancelled
         for task in tuple(self._late):
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
@@ -171,6 +174,8 @@ class Sandbox:
         path, _, query = request.raw_path.partition("?")
         if path == _STATE or path.startswith(_STATE + "/"):
             return self._state(request.method, path.removeprefix(_STATE).strip("/"), request)
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -184,14 +189,19 @@ class Sandbox:
 
     async def _until_answered(self, visit: Visit) -> HttpAnswer:
         """Take the visit's steps up to its answer; what is left is done later."""
-        for number, (at_s, step) in enumerate(visit.steps, start=1):
-            await _sleep_until(at_s)
-            if step is Step.ANSWER:
-                for later_s, _ in visit.steps[number:]:
+        steps = list(visit.steps)
+        try:
+            while steps[0][1] is Step.WORK:
+                await _sleep_until(steps[0][0])
+                steps.pop(0)
+                self.reception.work(visit, _now_s())
+            await _sleep_until(steps.pop(0)[0])
+            return self.reception.answer(visit, _now_s())
+        finally:
+            # Also when the server stops: the service goes on.
+            for later_s, step in steps:
+                if step is Step.WORK:
                     self._work_later(visit, later_s)
-                return self.reception.answer(visit, _now_s())
-            self.reception.work(visit, _now_s())
-        raise AssertionError("every visit has an answer")
 
     def _work_later(self, visit: Visit, at_s: float) -> None:
         async def work() -> None:

@@ -16,7 +16,8 @@ _CONSTANT: Final = (
     ("Expires", "-1"),
     ("Allow", "OPTIONS,GET,HEAD,POST"),
     ("CRM.ServiceId", "CRMAppPool"),
-    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+    # The service says a year; a browser must not keep that for localhost.
+    ("Strict-Transport-Security", "max-age=0"),
 )
 
 

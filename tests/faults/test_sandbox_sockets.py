@@ -133,6 +133,19 @@ def test_a_client_that_gives_up_does_not_stop_the_service():
     assert attempt(weather, impatient)[0] == (0, 5)
 
 
+def test_a_server_that_stops_finishes_what_is_in_flight():
+    async def left_alone(session, sandbox):
+        asked = asyncio.create_task(send_batch(session, sandbox))
+        while sandbox.reception.tally.in_flight == 0:
+            await asyncio.sleep(0.001)
+        await sandbox.stop()
+        return await asked
+
+    result, sandbox = attempt('[[fault]]\nkind = "slow"\ndelay_s = 3600\n', left_alone)
+    assert isinstance(result, aiohttp.ClientError)
+    assert len(links(sandbox)) == 5
+
+
 def test_a_page_of_a_front_end_is_html():
     async def asked(session, sandbox):
         async with session.get(f"{sandbox.api_url}/WhoAmI", headers=TOKEN) as response:
