@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.raw_server import RawServer, answer, hang, raw_server, reset, write
 
 from bulklink.errors import ExitCode, SignInError, UsageError
 from bulklink.service.transport import FailureKind, ForeignUrl, HttpReply, Transport, TransportFailure
+from tests.raw_server import RawServer, answer, hang, raw_server, reset, write
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 from urllib.request import HTTPSHandler, build_opener
 
 import pytest
-from tests.sign_in_world import CLIENT, SECRET, KeyPair, World, key_pair, sign_in_world
 
 from bulklink.errors import BulklinkError, ExitCode, SignInError, StoppedEarly
 from bulklink.sandbox.authority import TENANT, Authority
@@ -23,6 +22,7 @@ from bulklink.sandbox.authority_grants import Federation
 from bulklink.service import sign_in
 from bulklink.service.connections import tls_context
 from bulklink.service.sign_in_cache import SignInCache
+from tests.sign_in_world import CLIENT, SECRET, KeyPair, World, key_pair, sign_in_world
 
 pytestmark = pytest.mark.anyio
 USER = "adele@contoso.example"
@@ -68,10 +68,20 @@ async def test_a_client_secret_signs_in_once_for_many_requests(world: World) -> 
     assert (source.kind, source.who) == ("client-secret", f"application {CLIENT}")
 
 
-async def test_the_three_variables_are_enough(world: World) -> None:
+async def test_the_three_variables_are_enough_and_nothing_is_logged_of_them(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)  # everybody's log, msal's and aiohttp's too
     world.authority.register(CLIENT, secrets={SECRET})
     world.env = {"BULKLINK_TENANT_ID": TENANT, "BULKLINK_CLIENT_ID": CLIENT, "BULKLINK_CLIENT_SECRET": SECRET}
-    assert await statuses(world, world.source()) == [204]
+    source = world.source()
+    async with world.transport(source) as transport:
+        assert (await transport.get("WhoAmI")).status == 204
+        world.authority.grants.revoke_everything()
+        assert (await transport.get("WhoAmI")).status == 204
+    assert "signed in: client-secret" in caplog.text
+    for secret in (SECRET, *filter(None, world.tokens_seen)):
+        assert secret not in caplog.text + repr(source) + repr(transport)
 
 
 async def test_a_given_authority_is_not_asked_for(world: World) -> None:
@@ -239,6 +249,16 @@ async def test_a_run_never_asks_anybody(world: World) -> None:
     trouble = await refusal(world.source("interactive", client_id=CLIENT).token)
     assert (trouble.exit_code, trouble.hint.split(".")[0]) == (ExitCode.REFUSED, "Sign in: bulklink login http://127")
     assert world.authority.requests == {}
+
+
+async def test_a_sign_in_of_another_application_does_not_count(tmp_path: Path) -> None:
+    async with sign_in_world(tmp_path, user=USER) as world:
+        world.authority.register(CLIENT)
+        settings = sign_in.Settings(world.environment, client_id=CLIENT, ca_file=world.ca_file)
+        await sign_in.login(settings, {}, world.state_dir, "device-code", world.told.append, world.wait)
+        assert await statuses(world, world.source("device-code")) == [204]
+        trouble = await refusal(world.source("device-code", client_id="another").token)
+        assert "Nobody is signed in" in str(trouble)
 
 
 async def test_a_prompt_lets_the_library_sign_a_person_in(tmp_path: Path) -> None:
@@ -437,7 +457,7 @@ async def refused_source(world: World, case: str) -> Any:
 async def test_a_refusal_says_what_where_and_what_next(
     world: World, case: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "bulklink")
+    caplog.set_level(logging.DEBUG)
     number, following = REFUSED[case]
     source = await refused_source(world, case)
     trouble = await refusal(lambda: source.token(force=True))
