@@ -147,7 +147,7 @@ def _is_turned(direction: Direction, name: str) -> bool:
 def _choose_reflexive(known: Iterable[Direction], name: str, table: str) -> Direction:
     """A table related to itself: only a navigation property says which record is which. Never turned."""
     own = [direction for direction in known if direction.to_table == table]
-    hits = [direction for direction in own if direction.navigation == name]
+    hits = [direction for direction in own if name and direction.navigation == name]
     if len({hit.schema_name for hit in hits}) > 1:
         raise misnaming.ambiguous(name, hits)
     if len(hits) == 1:

@@ -103,7 +103,7 @@ class Resolution:
 class KeyBook:
     """The distinct keys of one side of a job.
 
-    Memory: about 0.5 kB per distinct key, nothing per row.
+    Memory: about 1 kB per distinct key, nothing per row.
     """
 
     def __init__(self, match: Match) -> None:
