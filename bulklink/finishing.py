@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bulklink.core.verdict import explain
 from bulklink.errors import BooksError, BulklinkError, ExitCode
 from bulklink.files.about_run import RunEnd, RunState, iso
 from bulklink.files.journal import Journal
@@ -50,9 +51,9 @@ def write_files(
     facts: dict[str, Any] = summarise(journal, written.books, notes=written.notes)
     write_summary(directory / SUMMARY, facts)
     if html:
-        from bulklink.files.report import write_report
+        from bulklink.files.report import gather, write_report
 
-        write_report(directory / REPORT, spool, journal, facts)
+        write_report(directory / REPORT, gather(directory, spool, journal, facts, _explain))
     return Summary(facts, directory, exit_code, error)
 
 
@@ -66,3 +67,9 @@ def _exit_code(journal: Journal, books: Books, error: BulklinkError | None) -> E
     if end.state is RunState.FINISHED and books.unfinished:
         raise BooksError(f"the run is over, but {books.unfinished} rows have no outcome for good")
     return books.exit_code()
+
+
+def _explain(code: str) -> tuple[str, str] | None:
+    """What a service code means and what to do, in plain words."""
+    meaning = explain(code)
+    return (meaning.words, meaning.advice) if meaning else None

@@ -8,13 +8,15 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
-from bulklink.core.engine import Engine, Finished, Halted, Send, Wait
+from bulklink.core.engine import Engine
 from bulklink.core.ledger import OutcomeBlock
+from bulklink.core.steps import Finished, Halted, Send, Wait
 from bulklink.errors import BulklinkError, ExitCode, Interrupted
 from bulklink.files.entries import Event, EventKind, SentBatch
 from bulklink.files.journal import Journal
@@ -50,9 +52,9 @@ class Interruption:
 
     def __init__(self) -> None:
         self.exit_code: ExitCode | None = None
-        self._wake: Callable[[], None] = lambda: None
+        self._wake: Callable[[], object] = lambda: None
 
-    def on_request(self, wake: Callable[[], None]) -> None:
+    def on_request(self, wake: Callable[[], object]) -> None:
         """What wakes the loop."""
         self._wake = wake
 
@@ -93,7 +95,7 @@ class Run:
         """Drive the engine until it ends. Returns why it stopped early, None if it finished."""
         # A signal handler may only leave word; the loop, which may be asleep, must be woken to hear it.
         loop = asyncio.get_running_loop()
-        self._interruption.on_request(lambda: loop.call_soon_threadsafe(self._wake))
+        self._interruption.on_request(partial(loop.call_soon_threadsafe, self._wake))
         failure: BulklinkError | None = None
         stopped: BulklinkError | None = None
         async with anyio.create_task_group() as tasks:

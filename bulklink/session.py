@@ -18,9 +18,10 @@ import numpy as np
 from bulklink import linking
 from bulklink.connecting import Connection, operation_headers
 from bulklink.core.change_set_size import ChangeSetSizer
-from bulklink.core.engine import Engine, EngineSettings
+from bulklink.core.engine import Engine
 from bulklink.core.groups import Groups
 from bulklink.core.ledger import Ledger, OutcomeBlock
+from bulklink.core.steps import EngineSettings
 from bulklink.core.wishes import before_sending
 from bulklink.core.work import Found
 from bulklink.errors import BulklinkError, GuardStop
@@ -148,6 +149,7 @@ class Session:
             task=_task(plan),
             settings=self.loaded.settings_by_key(),
             environment={"environment": identity.organisation},
+            key_headers=tuple(header for side in plan.sides for header in side.headers),
             chosen=self.options.run_dir is not None,
             retry_of=place.retry_of.about.run_id if place.retry_of else "",
         )

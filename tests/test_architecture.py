@@ -28,7 +28,7 @@ IMPORT_LINE = (
     # Pass 2: the engine.
     "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving",
     "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work", "core.open_rows",
-    "core.fates", "core.engine",
+    "core.fates", "core.steps", "core.engine",
     # Disk and network.
     "files.*",
     "service.*",

@@ -8,10 +8,10 @@ A row's way: supply -> (read first) -> pool -> in flight -> settled; back to the
 fault; into doubt after a lost answer, until a read settles it or proves after `settle_after_s` that nothing happened.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from bulklink.core.pace import Pace, ReplyFacts
 from bulklink.core.packing import Draw, Line, Locks, Supply, set_sizes
 from bulklink.core.reply import BatchReply, read_batch_reply, read_read_reply
 from bulklink.core.request import batch_headers, write_batch, write_read_batch
+from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Step, Wait, before_columns
 from bulklink.core.verdict import Verdict, verdict_of
 from bulklink.core.work import Found, Why, Work
 from bulklink.errors import BooksError, BulklinkError, StoppedEarly
@@ -35,59 +36,6 @@ Rows = NDArray[np.int64]
 
 #: A refusal that may mean "already so" waits for others to be read with it, but not longer.
 REFUSED_LOOK_WAIT_S: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """What a run may do.
-
-    boundary: a random token that no cell holds. deadline_s: on the clock that is passed in.
-    last_number: the highest number that a batch of an earlier process of the same run had.
-    """
-
-    boundary: str
-    last_number: int = 0
-    settle_after_s: float = 300.0
-    hub_parallelism: int = 1
-    max_failures: float = inf
-    deadline_s: float = inf
-
-
-class Send(NamedTuple):
-    """Post this body to ``$batch``. rows: what the journal must know first (empty for reads)."""
-
-    number: int
-    body: bytes
-    headers: Mapping[str, str]
-    rows: Rows
-    before: NDArray[np.uint8]
-    before_ids: NDArray[np.uint8] | None
-    attempts: NDArray[np.uint8]
-
-    @property
-    def is_read(self) -> bool:
-        """Whether nothing can change by this request."""
-        return not len(self.rows)
-
-
-class Wait(NamedTuple):
-    """Nothing to do before `until_s` (infinite: before an answer arrives), and why, in words."""
-
-    until_s: float
-    why: str
-
-
-class Finished(NamedTuple):
-    """Every row is settled."""
-
-
-class Halted(NamedTuple):
-    """The run stops here; open rows stay open."""
-
-    error: BulklinkError
-
-
-Step = Send | Wait | Finished | Halted
 
 
 @dataclass(slots=True)
@@ -397,7 +345,7 @@ class Engine:
         self._fly(_Flight(self._number, now_s, rows, draw.sizes, buckets), len(rows), now_s)
         self.batches_sent += 1
         self.operations_sent += len(rows)
-        before, before_ids = _before_columns(found)
+        before, before_ids = before_columns(found)
         return Send(self._number, body, batch_headers(boundary), rows, before, before_ids, attempts)
 
     def _fly(self, flight: _Flight, operations: int, now_s: float) -> None:
@@ -409,12 +357,3 @@ class Engine:
         until_s = min(due, default=inf)
         until_s = min(max(until_s, now_s), self._settings.deadline_s)
         return Wait(until_s, self.fates.why_waiting() if not self._flights else "waiting for answers")
-
-
-def _before_columns(found: Sequence[Found | None]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """What was found before sending, as columns: (n,) kinds and, where any lookup held an id, (n, 16) ids."""
-    kinds = np.fromiter((one.before if one else Before.UNKNOWN for one in found), np.uint8, len(found))
-    if not any(one and one.before_id for one in found):
-        return kinds, None
-    blob = b"".join((one.before_id or bytes(16)) if one else bytes(16) for one in found)
-    return kinds, np.frombuffer(blob, np.uint8).reshape(-1, 16)

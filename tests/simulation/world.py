@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bulklink.core.change_set_size import ChangeSetSizer
-from bulklink.core.engine import Engine, EngineSettings, Finished, Halted, Send, Wait
+from bulklink.core.engine import Engine
 from bulklink.core.forms import choose_form, operation_template
 from bulklink.core.groups import Groups, joined, kept_back
 from bulklink.core.ledger import Ledger
@@ -20,6 +20,7 @@ from bulklink.core.link_work import LinkWork
 from bulklink.core.pace import Pace, PaceSettings
 from bulklink.core.packing import bucket_of
 from bulklink.core.relationships import Cardinality, Intersect, Relationship, Table
+from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Wait
 from bulklink.core.wishes import WishBook, Wishes
 from bulklink.core.work import Found
 from bulklink.sandbox.batch import BatchHooks, run_batch
@@ -344,7 +345,16 @@ class World:
 
     # -- the wire --------------------------------------------------------------------------------------------------
 
+    def _execute_what_is_due(self):
+        """Late commits whose moment passed while nobody was looking."""
+        due = [item for item in self.agenda if item[0] <= self.now_s and getattr(item[2], "is_execution", False)]
+        self.agenda = [item for item in self.agenda if item not in due]
+        heapq.heapify(self.agenda)
+        for _, _, execute in sorted(due, key=lambda item: item[:2]):
+            execute()
+
     def _send(self, engine, step: Send):
+        self._execute_what_is_due()
         self.http_requests += 1
         if self.now_s < self.blocked_until_s:
             self.violations.append(f"sent at {self.now_s}, blocked until {self.blocked_until_s}")

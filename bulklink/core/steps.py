@@ -1,0 +1,79 @@
+"""What the engine is told at the start, and what it answers when it is asked what to do.
+
+Owns: the settings of a run's second pass, and the kinds of step.
+Does not know: how a step comes about, who takes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bulklink.core.work import Found, Rows
+from bulklink.errors import BulklinkError
+from bulklink.vocabulary import Before
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What a run may do.
+
+    boundary: a random token that no cell holds. deadline_s: on the clock that is passed in.
+    last_number: the highest number that a batch of an earlier process of the same run had.
+    """
+
+    boundary: str
+    last_number: int = 0
+    settle_after_s: float = 300.0
+    hub_parallelism: int = 1
+    max_failures: float = inf
+    deadline_s: float = inf
+
+
+class Send(NamedTuple):
+    """Post this body to ``$batch``. rows: what the journal must know first (empty for reads)."""
+
+    number: int
+    body: bytes
+    headers: Mapping[str, str]
+    rows: Rows
+    before: NDArray[np.uint8]
+    before_ids: NDArray[np.uint8] | None
+    attempts: NDArray[np.uint8]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing can change by this request."""
+        return not len(self.rows)
+
+
+class Wait(NamedTuple):
+    """Nothing to do before `until_s` (infinite: before an answer arrives), and why, in words."""
+
+    until_s: float
+    why: str
+
+
+class Finished(NamedTuple):
+    """Every row is settled."""
+
+
+class Halted(NamedTuple):
+    """The run stops here; open rows stay open."""
+
+    error: BulklinkError
+
+
+Step = Send | Wait | Finished | Halted
+
+
+def before_columns(found: Sequence[Found | None]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """What was found before sending, as columns: (n,) kinds and, where any lookup held an id, (n, 16) ids."""
+    kinds = np.fromiter((one.before if one else Before.UNKNOWN for one in found), np.uint8, len(found))
+    if not any(one and one.before_id for one in found):
+        return kinds, None
+    blob = b"".join((one.before_id or bytes(16)) if one else bytes(16) for one in found)
+    return kinds, np.frombuffer(blob, np.uint8).reshape(-1, 16)
