@@ -6,13 +6,15 @@ Source: OData 4.0 Part 2, 5.1.1; Microsoft Learn, "Filter rows", "Web API query 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from bulklink.sandbox.errors import ODataError, bad_syntax, no_property, not_supported
-from bulklink.sandbox.model import LOOKUPS, NUMBERS, TEXTS, WHOLE_NUMBERS, Column, Kind, LookupNavigation, Table
+from bulklink.sandbox.filter_values import TRUTH, listed_value, literal_value, unquoted
+from bulklink.sandbox.model import TEXTS, Column, LookupNavigation, Table
 from bulklink.sandbox.organisation import Organisation
-from bulklink.sandbox.storage import comparable, edm_type, folded, quoted, to_storage
+from bulklink.sandbox.storage import comparable, edm_type, quoted
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')"
@@ -29,7 +31,6 @@ _KIND_WORDS = {
 }  # fmt: skip
 _LITERALS = frozenset({"text", "guid", "moment", "number"})
 _LITERAL_TYPES = {"text": "Edm.String", "guid": "Edm.Guid", "moment": "Edm.DateTimeOffset", "number": "Edm.Int32"}
-_WORDS = {"true": True, "false": False}
 _DEPTH_MAX = 100
 _GROUP = 50
 
@@ -80,6 +81,12 @@ class _Parser:
     def peek(self) -> tuple[str, str]:
         return self.tokens[self.at] if self.at < len(self.tokens) else ("end", "")
 
+    def deeper(self) -> None:
+        """Note one more level; ODataError if there are too many."""
+        self.depth += 1
+        if self.depth > _DEPTH_MAX:
+            raise bad_syntax("The filter is nested too deeply.")
+
     def take(self, *texts: str) -> str:
         """The next token, which must be one of `texts` if any are given."""
         _, text = self.peek()
@@ -96,24 +103,24 @@ class _Parser:
     def both(self) -> Condition:
         return self.joined("and", self.negated)
 
-    def joined(self, word: str, operand: Any) -> Condition:
-        self.depth += 1
-        if self.depth > _DEPTH_MAX:
-            raise bad_syntax("The filter is nested too deeply.")
+    def joined(self, word: str, operand: Callable[[], Condition]) -> Condition:
+        self.deeper()
         parts = [operand()]
         while self.peek() == ("name", word):
             self.take(word)
             parts.append(operand())
         self.depth -= 1
         if len(parts) == 1:
-            return parts[0]  # type: ignore[no-any-return]
+            return parts[0]
         sql = _joined([part.sql for part in parts], f" {word.upper()} ")
         return Condition(sql, tuple(p for part in parts for p in part.parameters))
 
     def negated(self) -> Condition:
         if self.peek() == ("name", "not"):
             self.take("not")
+            self.deeper()
             inner = self.negated()
+            self.depth -= 1
             return Condition(f"NOT coalesce({inner.sql}, 0)", inner.parameters)
         return self.primary()
 
@@ -124,7 +131,7 @@ class _Parser:
             inner = self.either()
             self.take(")")
             return Condition(f"({inner.sql})", inner.parameters)
-        if kind != "name" or text in _WORDS:
+        if kind != "name" or text in TRUTH:
             raise self.error()
         self.take()
         if self.peek() == ("mark", "("):
@@ -153,7 +160,9 @@ class _Parser:
             raise bad_syntax(
                 f"No function signature for the function with name '{name}' matches the specified arguments."
             )
-        wanted = _text(literal).casefold()
+        wanted = unquoted(literal).casefold()
+        if not wanted:
+            return Condition(f"{sql} IS NOT NULL")
         if name == "contains":
             return Condition(f"instr({sql}, ?) > 0", (wanted,))
         if name == "startswith":
@@ -163,7 +172,7 @@ class _Parser:
     def in_function(self, name: str) -> Condition:
         self.take("PropertyName")
         self.take("=")
-        path = _text(self.take())
+        path = unquoted(self.take())
         self.take(",")
         self.take("PropertyValues")
         self.take("=")
@@ -174,7 +183,7 @@ class _Parser:
         column, sql = (known, comparable(known, self.alias)) if known else self.operand(path)
         self._hint(path, column)
         # The values of this function are texts whatever the column is.
-        wanted = tuple(_converted(column, text, _text(text) if kind == "text" else text) for kind, text in values)
+        wanted = tuple(listed_value(column, text, unquoted(text) if kind == "text" else text) for kind, text in values)
         return _membership(sql, wanted, negated=name == "NotIn")
 
     # ------------------------------------------------------------------ comparisons
@@ -216,9 +225,9 @@ class _Parser:
     def literal(self, column: Column, word: str, kind: str, text: str) -> Any:
         if (kind, text) == ("name", "null"):
             return None
-        value = _literal_value(column, kind, text)
+        value = literal_value(column, kind, text)
         if value is None:
-            found = _LITERAL_TYPES.get(kind, "Edm.Boolean" if text in _WORDS else "")
+            found = _LITERAL_TYPES.get(kind, "Edm.Boolean" if text in TRUTH else "")
             if not found:
                 raise not_supported(f"'{text}' as the right side of a comparison")
             raise bad_syntax(
@@ -263,41 +272,6 @@ def _joined(parts: list[str], word: str) -> str:
     return f"({word.join(parts)})"
 
 
-def _text(literal: str) -> str:
-    return literal[1:-1].replace("''", "'") if literal.startswith("'") else literal
-
-
 def _membership(sql: str, values: tuple[Any, ...], *, negated: bool) -> Condition:
     word = "NOT IN" if negated else "IN"
     return Condition(f"{sql} {word} ({', '.join('?' * len(values))})", values)
-
-
-def _literal_value(column: Column, kind: str, text: str) -> Any:
-    """A literal as it is compared with the column; None if the types do not fit."""
-    if column.kind in TEXTS:
-        return folded(_text(text)) if kind == "text" else None
-    if column.kind is Kind.BOOLEAN:
-        return int(_WORDS[text]) if text in _WORDS else None
-    if column.kind in WHOLE_NUMBERS | NUMBERS:
-        return float(text) if kind == "number" else None
-    if column.kind is Kind.DATETIME:
-        return to_storage(column, text) if kind == "moment" else None
-    if column.kind is Kind.UNIQUEIDENTIFIER or column.kind in LOOKUPS:
-        return text.lower() if kind == "guid" else None
-    return None
-
-
-def _converted(column: Column, literal: str, text: str) -> Any:
-    if column.kind in TEXTS:
-        return folded(text)
-    if column.kind is Kind.BOOLEAN and text.lower() in _WORDS:
-        return int(_WORDS[text.lower()])
-    if column.kind in WHOLE_NUMBERS | NUMBERS:
-        try:
-            return float(text)
-        except ValueError:
-            raise bad_syntax(f"The value {literal} does not fit the column '{column.name}'.") from None
-    try:
-        return to_storage(column, text)
-    except ValueError as error:
-        raise bad_syntax(str(error)) from error

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from bulklink.sandbox import csdl_reader, loading, model_json, sample
+from bulklink.sandbox import csdl_reader, link_sql, loading, model_json, sample
 from bulklink.sandbox.errors import SandboxUsageError, nearest
 from bulklink.sandbox.model import TARGET_SUFFIX, Column, LinkNavigation, ManyToMany, Model, OneToMany, Table
 from bulklink.sandbox.storage import (
@@ -224,32 +224,16 @@ class Organisation:
 
     def add_link(self, navigation: LinkNavigation, own_id: str, other_id: str) -> bool:
         """Pair two records; False if either is missing, sqlite3.IntegrityError if they are paired already."""
-        sql = self._statements.get(("link", navigation.table, (navigation.name,)))
+        key = ("link", navigation.table, (navigation.name,))
+        sql = self._statements.get(key)
         if sql is None:
-            sql = self._add_link_sql(navigation)
-            self._statements["link", navigation.table, (navigation.name,)] = sql
+            sql = self._statements[key] = link_sql.adding(self.model, navigation)
         self._version += 1
         return self.connection.execute(sql, (self._version, own_id, other_id)).rowcount == 1
 
-    def _add_link_sql(self, navigation: LinkNavigation) -> str:
-        own, other = self.model.tables[navigation.table], self.model.tables[navigation.other]
-        columns = f"versionnumber, {quoted(navigation.own_attribute)}, {quoted(navigation.other_attribute)}"
-        typed = ""
-        if "entitytype" in self.model.tables[navigation.intersect].columns:
-            columns += ", entitytype"
-            typed = f", '{entity_side(navigation.relationship)}'"
-        return (
-            f"INSERT INTO {quoted(navigation.intersect)} ({columns}) SELECT ?1, ?2, ?3{typed} "
-            f"WHERE EXISTS (SELECT 1 FROM {quoted(own.name)} WHERE {quoted(own.primary_id)} = ?2) "
-            f"AND EXISTS (SELECT 1 FROM {quoted(other.name)} WHERE {quoted(other.primary_id)} = ?3)"
-        )
-
     def remove_link(self, navigation: LinkNavigation, own_id: str, other_id: str) -> bool:
         """Part two records; False if they were not paired."""
-        sql = (
-            f"DELETE FROM {quoted(navigation.intersect)} "
-            f"WHERE {quoted(navigation.own_attribute)} = ? AND {quoted(navigation.other_attribute)} = ?"
-        )
+        sql = link_sql.removing(navigation)
         return self.connection.execute(sql, (own_id, other_id)).rowcount == 1
 
     def links(self, relationship: str) -> Iterator[tuple[str, str]]:
@@ -257,23 +241,7 @@ class Organisation:
         known: dict[str, ManyToMany | OneToMany] = {**self.model.many_to_many, **self.model.one_to_many}
         if relationship not in known:
             raise SandboxUsageError(f"There is no relationship '{relationship}'.{nearest(relationship, known)}")
-        yield from self.connection.execute(*self._links_sql(known[relationship]))
-
-    def _links_sql(self, relationship: ManyToMany | OneToMany) -> tuple[str, tuple[str, ...]]:
-        if isinstance(relationship, OneToMany):
-            many = self.model.tables[relationship.many]
-            column = many.columns[relationship.column]
-            sql = f"SELECT {quoted(column.name)}, {quoted(many.primary_id)} FROM {quoted(many.name)} "
-            if not column.is_polymorphic:
-                return sql + f"WHERE {quoted(column.name)} IS NOT NULL", ()
-            targets = self.model.concrete(relationship.one)
-            marks = ", ".join("?" * len(targets))
-            return sql + f"WHERE {quoted(column.name + TARGET_SUFFIX)} IN ({marks})", targets
-        pair = f"{quoted(relationship.attribute1)}, {quoted(relationship.attribute2)}"
-        sql = f"SELECT {pair} FROM {quoted(relationship.intersect)}"
-        if "entitytype" in self.model.tables[relationship.intersect].columns:
-            return sql + " WHERE entitytype = ?", (entity_side(relationship),)
-        return sql, ()
+        yield from self.connection.execute(*link_sql.listing(self.model, known[relationship]))
 
     # ------------------------------------------------------------------ in bulk
 
@@ -314,11 +282,6 @@ class Organisation:
 
 def _holds_data(file: Path) -> bool:
     return file.exists() and file.stat().st_size > 0
-
-
-def entity_side(relationship: ManyToMany) -> str:
-    """The table of ``entityid`` in an intersect that serves several."""
-    return relationship.table1 if relationship.attribute1 == "entityid" else relationship.table2
 
 
 def connect_checked(file: Path) -> sqlite3.Connection:

@@ -1,13 +1,13 @@
-"""Records: create, deep insert, update, upsert and delete.
+"""Records: create, deep insert, update and upsert.
 
 Owns: the order in which a payload's parts are stored, the conditions of ``If-Match`` and ``If-None-Match``, key
-violations, cascades and restrictions of a delete.
-Does not know: references, queries, HTTP.
+violations.
+Does not know: references, deletes, HTTP.
 Source: Microsoft Learn, "Create a table row", "Update and delete table rows", "Upsert a table row".
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bulklink.sandbox import hierarchy, parties, payloads, queries
@@ -29,11 +29,9 @@ from bulklink.sandbox.model import (
     Kind,
     LinkNavigation,
     LookupNavigation,
-    OneToMany,
     Table,
 )
 from bulklink.sandbox.references import add_link, clear_through, set_lookup
-from bulklink.sandbox.storage import quoted
 
 _DEPTH_MAX = 20
 #: Tables whose records come only with another record.
@@ -42,6 +40,8 @@ _NOT_CREATED = frozenset({"activityparty"})
 
 def post(context: Context, operation: Operation, address: Address) -> Response:
     """Create a record in an entity set."""
+    if address.navigation is not None:
+        raise not_supported("creating a record through a navigation property")
     if address.key or address.tail:
         raise method_not_allowed("POST")
     record_id = create(context, operation, address.table, operation.request.payload())
@@ -161,7 +161,9 @@ def _key_violation(table: Table, error: sqlite3.IntegrityError) -> ODataError:
 
 def patch(context: Context, operation: Operation, address: Address) -> Response:
     """Update a record, or create it where the conditions allow."""
-    if address.key is None or address.navigation is not None or address.column is not None:
+    if address.navigation is not None:
+        raise not_supported("updating a record through a navigation property")
+    if address.key is None or address.column is not None:
         raise method_not_allowed("PATCH")
     table, request = address.table, operation.request
     record_id = context.addresses.find(table, address.key)
@@ -248,67 +250,3 @@ def put(context: Context, operation: Operation, address: Address) -> Response:
         raise bad_payload(address.table.entity_set, "A collection is expected in 'value'.")
     _write_parties(context, operation, (address.table, record_id), navigation, rows)
     return no_content()
-
-
-# ---------------------------------------------------------------------- delete
-
-
-def delete(context: Context, operation: Operation, address: Address) -> Response:
-    """Delete what the URL addresses: a record, the record behind a navigation property, or a property's value."""
-    if address.key is None:
-        raise method_not_allowed("DELETE")
-    if address.column is not None:
-        record_id = context.addresses.existing_id(address.table, address.key)
-        update(context, operation, address.table, record_id, {address.column.property_name: None})
-        return no_content()
-    table, record_id = address.table, context.addresses.existing_id(address.table, address.key)
-    if address.navigation is not None:
-        # Without /$ref the URL addresses the related record itself, and that is what goes.
-        table, record_id = queries.related(context, operation, address, record_id)
-    context.check_version(operation, table, record_id)
-    remove(context, table, record_id)
-    return no_content()
-
-
-def remove(context: Context, table: Table, record_id: str) -> None:
-    """Delete a record with its links, as the relationships' cascades say."""
-    organisation = context.organisation
-    if table.is_intersect:
-        raise ODataError(400, "0x8004830f", f"The specified entity '{table.name}' is an intersect entity.")
-    context.require("Delete", table.name)
-    lookups = organisation.model.lookups_to(table.name)
-    # Restrictions first: a refused delete changes nothing.
-    for relationship in sorted(lookups, key=lambda r: r.on_delete != "Restrict"):
-        _cascade(context, table, record_id, relationship)
-    for pairing in organisation.model.links_of(table.name):
-        sides = ((pairing.table1, pairing.attribute1), (pairing.table2, pairing.attribute2))
-        for attribute in (a for name, a in sides if name == table.name):
-            sql = f"DELETE FROM {quoted(pairing.intersect)} WHERE {quoted(attribute)} = ?"
-            organisation.connection.execute(sql, (record_id,))
-    if not organisation.delete(table, record_id):
-        raise does_not_exist(table.name, record_id)
-
-
-def _cascade(context: Context, table: Table, record_id: str, relationship: OneToMany) -> None:
-    organisation = context.organisation
-    many = organisation.model.tables[relationship.many]
-    column = many.columns[relationship.column]
-    children = organisation.children(many, column, table.name, record_id)
-    for child_id in children:
-        if relationship.on_delete == "Restrict":
-            raise ODataError(
-                405,
-                "0x80040227",
-                "The object you tried to delete is associated with another object and cannot be deleted.",
-            )
-        if relationship.on_delete == "Cascade":
-            remove(context, many, child_id)
-        elif relationship.on_delete == "RemoveLink":
-            empty = {column.name: None} | ({column.name + TARGET_SUFFIX: None} if column.is_polymorphic else {})
-            organisation.update(many, child_id, empty)
-
-
-Rule = Callable[[Context, Operation, Address], Response]
-
-#: What a method does to data that no reference or operation is addressed by.
-RULES: Mapping[str, Rule] = {"POST": post, "PATCH": patch, "PUT": put, "DELETE": delete}

@@ -218,7 +218,7 @@ _KINDS = {"parentcustomerid": Kind.CUSTOMER, "customerid": Kind.CUSTOMER, "owner
 def sample_model() -> Model:
     """The metadata of the sample organisation."""
     tables = [_table(*line) for line in _TABLES]
-    tables += [_intersect(*line) for line in _MANY_TO_MANY]
+    tables += [_intersect(line) for line in _MANY_TO_MANY]
     return Model(
         {table.name: table for table in tables},
         {r.name: r for r in _one_to_many()},
@@ -263,17 +263,8 @@ def _column(text: str) -> Column:
     return Column(name, Kind(kind), length_max=int(detail or 0))
 
 
-def _intersect(
-    _table1: str,
-    attribute1: str,
-    _n1: str,
-    _table2: str,
-    attribute2: str,
-    _n2: str,
-    name: str,
-    entity_set: str,
-    _s: str,
-) -> Table:
+def _intersect(line: tuple[str, ...]) -> Table:
+    _, attribute1, _, _, attribute2, _, name, entity_set, _ = line
     primary_id = f"{name.removesuffix('s')}id"
     columns = [Column(key, Kind.UNIQUEIDENTIFIER) for key in (primary_id, attribute1, attribute2)]
     columns = [replace(c, kind=Kind.LOOKUP) if c.name in _INTERSECT_LOOKUPS.get(name, ()) else c for c in columns]

@@ -6,11 +6,11 @@ Does not know: sockets, batches' grammar, asyncio, the clock.
 Source: Microsoft Learn, "Perform operations using the Web API".
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, unquote
 
-from bulklink.sandbox import definitions, operations, queries, records, references
+from bulklink.sandbox import definitions, deletes, operations, queries, records, references
 from bulklink.sandbox.addresses import Address, Addresses, Key, Segment, api_path, dereferenced, split_path
 from bulklink.sandbox.context import Context, Operation
 from bulklink.sandbox.errors import ODataError, bad_syntax, method_not_allowed, no_http_resource
@@ -21,7 +21,13 @@ from bulklink.sandbox.toggles import Toggles
 
 __all__ = ["ChangeSet", "Request", "Response", "Service"]
 
-_UNREADABLE = frozenset({"HEAD", "OPTIONS"})
+#: What a method does to data that no reference or operation is addressed by.
+_RULES: Mapping[str, Callable[[Context, Operation, Address], Response]] = {
+    "POST": records.post,
+    "PATCH": records.patch,
+    "PUT": records.put,
+    "DELETE": deletes.delete,
+}
 
 
 class ChangeSet:
@@ -101,6 +107,8 @@ class Service:
             other = self.organisation.model.tables.get(getattr(address.navigation, "other", ""))
             if other is not None:
                 self._note(found, other, address.navigation_key)
+            for record_id in _target_ids(request, address):
+                found.add((address.table.name, record_id))
         for url in _urls_of(request):
             path = api_path(url, request.api_url) or url
             try:
@@ -151,10 +159,22 @@ class Service:
             return queries.answer(context, operation, address)
         if address.tail == "$ref":
             return references.answer(context, operation, address)
-        rule = records.RULES.get(request.method)
+        rule = _RULES.get(request.method)
         if rule is None:
             raise no_http_resource(f"{request.api_url}/{unquote(request.path)}")
         return rule(context, operation, address)
+
+
+def _target_ids(request: Request, address: Address) -> list[str]:
+    """The ids of the records that a bulk message writes."""
+    if not address.operation.endswith("Multiple"):
+        return []
+    try:
+        targets = request.payload().get("Targets")
+    except ODataError:
+        return []
+    ids = [target.get(address.table.primary_id) for target in targets or () if isinstance(target, dict)]
+    return [record_id.lower() for record_id in ids if isinstance(record_id, str)]
 
 
 def _urls_of(request: Request) -> list[str]:

@@ -123,7 +123,7 @@ def text_function(name, method):
             lambda row: row[0] is not None and getattr(folded(row[0]), method)(value.casefold()),
         )
 
-    return st.builds(build, st.sampled_from([n for n in NAMES if n]))
+    return st.builds(build, st.sampled_from([n for n in NAMES if n is not None]))
 
 
 def combined(inner):

@@ -74,6 +74,8 @@ class TestFilter:
             ("nonsense eq 1", 400, "property named 'nonsense' on type 'Microsoft.Dynamics.CRM.account'."),
             ("Name eq 'x'", 400, "Could not find a property named 'Name'"),
             ("name eq", 400, "Syntax error"),
+            ("not " * 500 + "name eq null", 400, "nested too deeply"),
+            ("(" * 500 + "name eq null" + ")" * 500, 400, "nested too deeply"),
             ("name eq 'x", 400, "Syntax error"),
             ("(name eq 'x'", 400, "Syntax error"),
             ("name eq 'x')", 400, "Syntax error"),

@@ -224,6 +224,10 @@ class TestUpdate:
         client("PATCH", f"contacts({C1})", {"lastname": "Bug"}, **UPDATE)
         assert client.value("contact", C1, "fullname") == "Ann Bug"
 
+    @pytest.mark.parametrize("method", ["POST", "PATCH"])
+    def test_writing_through_a_navigation_is_honestly_missing(self, client, method):
+        assert client(method, f"accounts({A1})/Account_Tasks", {"subject": "x"}).status == 501
+
 
 class TestDelete:
     def test_links_and_lookups_to_it_go_too(self, client):

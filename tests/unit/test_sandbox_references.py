@@ -12,6 +12,8 @@ CHILDREN = f"accounts({A1})/contact_customer_accounts"
 PRIMARY = f"accounts({A1})/primarycontactid"
 BIND = {"primarycontactid@odata.bind": f"/contacts({C1})"}
 TO_LEAD = ref(f"leads({L1})")
+MULTIPLE = "Microsoft.Dynamics.CRM.UpdateMultiple"
+TARGETS = {"Targets": [{"accountid": A1}, BIND]}
 L1_ENCODED = quote(f"{API}/leads({L1})", safe="")
 
 
@@ -276,6 +278,7 @@ class TestTouched:
             ("PATCH", f"accounts({A1})", BIND, {("account", A1), ("contact", C1)}),
             ("PATCH", "accounts(accountnumber='A-1')", {}, {("account", A1)}),
             ("POST", "$1/accountleads_association/$ref", TO_LEAD, {("lead", L1)}),
+            ("POST", f"accounts/{MULTIPLE}", TARGETS, {("account", A1), ("contact", C1)}),
             ("POST", "nonsense", None, set()),
         ],
     )  # fmt: skip
