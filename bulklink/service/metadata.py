@@ -76,7 +76,7 @@ class Metadata:
     ) -> Match:
         """By which columns one side's records are found, with types, labels and what else their values need."""
         found = await self.table(table)
-        typed = [await self.column(table, name) for name in columns]
+        typed = [await self._key_column(found, name) for name in columns]
         return Match(found, tuple(typed), where, comparing or Comparing())
 
     async def column(self, table: str, name: str) -> Column:
@@ -100,6 +100,12 @@ class Metadata:
             column = replace(column, targets=facts.lookup_targets.get((table, name), ()))
         known[name] = (column, kind)
         return column
+
+    async def _key_column(self, table: Table, name: str) -> Column:
+        if name == table.primary_id:
+            # Most jobs name records by their ids alone: nothing to ask.
+            return Column(name, ColumnKind.GUID)
+        return await self.column(table.logical_name, name)
 
     async def alternate_keys(self, table: str) -> list[AlternateKey]:
         """A table's alternate keys, also those that are not usable yet."""

@@ -253,6 +253,14 @@ def test_business_keys_are_resolved_over_http_in_few_requests():
     live(test)
 
 
+def test_a_side_named_by_its_ids_needs_no_columns():
+    async def test(environment):
+        assert (await environment.metadata.match("account", ["accountid"])).is_primary_key
+        assert environment.gate.operations == 1
+
+    live(test)
+
+
 def test_a_condition_that_the_service_does_not_understand_is_the_jobs_fault():
     async def test(environment):
         book = KeyBook(await environment.metadata.match("account", ["name"], "statuscodes eq 1"))
