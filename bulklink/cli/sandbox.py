@@ -36,6 +36,23 @@ def _print_toggles(context: click.Context, _: click.Parameter, wanted: bool) -> 
     context.exit()
 
 
+def _print_weather(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from bulklink.sandbox.weather_file import PRESETS, listing, places
+
+    click.echo(f"Presets: {', '.join(PRESETS)}. A file of your own:\n")
+    click.echo('  seed = 7\n\n  [latency]\n  kind = "lognormal"    # or "fixed"')
+    click.echo(
+        "  request_s = 0.05      # median for each request ...\n  operation_s = 0.002   # ... and each operation in it"
+    )
+    click.echo('  sigma = 0.4           # lognormal only\n\n  [[fault]]\n  kind = "reset"\n  probability = 0.01\n')
+    click.echo(f"Where a fault strikes (all that is set must hold): {', '.join(places())}.\n")
+    for kind, level, meaning, settings in listing():
+        click.echo(f"  {kind:<20}{level:<12}{meaning}" + (f"\n{'':34}{settings}" if settings else ""))
+    context.exit()
+
+
 @click.command("sandbox")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free port.")
@@ -50,6 +67,9 @@ def _print_toggles(context: click.Context, _: click.Parameter, wanted: bool) -> 
     "--help-toggles", is_flag=True, is_eager=True, expose_value=False, callback=_print_toggles, help="List the toggles."
 )
 @click.option("--weather", metavar="NAME|FILE", help="calm, busy-day, rough-night, or a TOML file of faults.")
+@click.option(
+    "--help-weather", is_flag=True, is_eager=True, expose_value=False, callback=_print_weather, help="List the faults."
+)
 @click.option("--seed", type=int, help="Seed of the weather; overrides the file's.")
 @click.option("--tls", is_flag=True, help="Serve https with a throwaway certificate.")
 @click.option(

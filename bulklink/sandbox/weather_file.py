@@ -19,43 +19,56 @@ PRESETS: Final = ("calm", "busy-day", "rough-night")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """One kind of fault: what it is about, what may be set, and what holds if it is not."""
+    """One kind of fault: what it is about and does, what may be set, and what holds if it is not."""
 
     level: Level
+    meaning: str
     fault: Mapping[str, Any] = field(default_factory=dict)
     rule: Mapping[str, Any] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
 
 
+_UNEXPECTED: Final = {"status": 500, "code": "0x80040216", "message": "An unexpected error occurred."}
+
 #: Every kind with the settings of its own and their defaults (protocol 3.3 for codes and texts).
 _KINDS: Final[Mapping[Kind, _Known]] = {
-    Kind.SLOW: _Known(Level.REQUEST, {"delay_s": 5.0}),
+    Kind.SLOW: _Known(Level.REQUEST, "takes longer, and is done only then", {"delay_s": 5.0}),
     Kind.THROTTLE: _Known(
-        Level.REQUEST, {"retry_after_s": 10, "answer": "requests"}, answers=("requests", "time", "concurrency")
+        Level.REQUEST,
+        "429 with Retry-After; answer: which limit it names",
+        {"retry_after_s": 10, "answer": "requests"},
+        answers=("requests", "time", "concurrency"),
     ),
-    Kind.UNAVAILABLE: _Known(Level.REQUEST, {"when": When.BEFORE, "retry_after_s": 0}),
-    Kind.BAD_GATEWAY: _Known(Level.REQUEST, {"when": When.AFTER}),
-    Kind.GATEWAY_TIMEOUT: _Known(Level.REQUEST, {"when": When.AFTER}),
-    Kind.RESET: _Known(Level.REQUEST, {"when": When.AFTER}),
-    Kind.TRUNCATE: _Known(Level.REQUEST, {"keep": 0.5}),
-    Kind.HANG: _Known(Level.REQUEST, {"when": When.AFTER, "delay_s": 600.0}),
-    Kind.LATE_COMMIT: _Known(Level.REQUEST, {"delay_s": 20.0, "answer": "504"}, answers=("504", "503", "502", "reset")),
-    Kind.EXPIRE_TOKEN: _Known(Level.REQUEST, {"for_good": False}),
-    Kind.TOO_LARGE: _Known(Level.REQUEST),
-    Kind.TOO_MANY_OPERATIONS: _Known(Level.REQUEST, {"maximum": 250}, {"batches_only": True}),
-    Kind.DEADLOCK: _Known(Level.OPERATION, rule={"contended": True}),
-    Kind.SQL_TIMEOUT: _Known(Level.OPERATION),
-    Kind.LOCK_TIMEOUT: _Known(Level.OPERATION),
-    Kind.PLUGIN_ERROR: _Known(Level.OPERATION, {"message": "A plug-in refused this record."}),
-    Kind.PLUGIN_CRASH: _Known(Level.OPERATION),
-    Kind.PRIVILEGE: _Known(Level.OPERATION),
-    Kind.THROTTLE_PART: _Known(Level.OPERATION, {"retry_after_s": 5}),
-    Kind.ERROR: _Known(
-        Level.OPERATION, {"status": 400, "code": "0x80040216", "message": "An unexpected error occurred."}
+    Kind.UNAVAILABLE: _Known(Level.REQUEST, "503 as HTML", {"when": When.BEFORE, "retry_after_s": 0}),
+    Kind.BAD_GATEWAY: _Known(Level.REQUEST, "502 as HTML", {"when": When.AFTER}),
+    Kind.GATEWAY_TIMEOUT: _Known(Level.REQUEST, "504 as HTML", {"when": When.AFTER}),
+    Kind.RESET: _Known(Level.REQUEST, "the connection breaks before or after the commit", {"when": When.AFTER}),
+    Kind.TRUNCATE: _Known(Level.REQUEST, "done, but only a share of the answer arrives", {"keep": 0.5}),
+    Kind.HANG: _Known(Level.REQUEST, "no answer, then a reset", {"when": When.AFTER, "delay_s": 600.0}),
+    Kind.LATE_COMMIT: _Known(
+        Level.REQUEST,
+        "the client is given up, the work is done later",
+        {"delay_s": 20.0, "answer": "504"},
+        answers=("504", "503", "502", "reset"),
     ),
-    Kind.UNBLAMED: _Known(
-        Level.CHANGE_SET, {"status": 500, "code": "0x80040216", "message": "An unexpected error occurred."}
+    Kind.EXPIRE_TOKEN: _Known(Level.REQUEST, "401; for_good: this token stays refused", {"for_good": False}),
+    Kind.TOO_LARGE: _Known(Level.REQUEST, "413 as HTML"),
+    Kind.TOO_MANY_OPERATIONS: _Known(
+        Level.REQUEST, "batches above the maximum are refused", {"maximum": 250}, {"batches_only": True}
     ),
+    Kind.DEADLOCK: _Known(
+        Level.OPERATION, "0x80044150 with Sql Number 1205 where two requests touch a record", rule={"contended": True}
+    ),
+    Kind.SQL_TIMEOUT: _Known(Level.OPERATION, "0x80044151"),
+    Kind.LOCK_TIMEOUT: _Known(Level.OPERATION, "0x80044339"),
+    Kind.PLUGIN_ERROR: _Known(
+        Level.OPERATION, "0x80040265, a plug-in's own refusal", {"message": "A plug-in refused this record."}
+    ),
+    Kind.PLUGIN_CRASH: _Known(Level.OPERATION, "0x80040224, an unhandled exception of a plug-in"),
+    Kind.PRIVILEGE: _Known(Level.OPERATION, "0x80040220, a missing privilege"),
+    Kind.THROTTLE_PART: _Known(Level.OPERATION, "429 inside the batch, with Retry-After there", {"retry_after_s": 5}),
+    Kind.ERROR: _Known(Level.OPERATION, "any other error", _UNEXPECTED),
+    Kind.UNBLAMED: _Known(Level.CHANGE_SET, "fails at its commit, and no operation is named", _UNEXPECTED),
 }
 
 #: Where a rule falls: the same for all kinds.
@@ -75,6 +88,28 @@ _PLACES: Final[Mapping[str, type]] = {
 }
 _SHARES: Final = ("probability", "share_of_records", "keep")
 _LATENCY: Final = ("kind", "request_s", "operation_s", "sigma")
+
+
+def listing() -> list[tuple[str, str, str, str]]:
+    """Every kind of fault: its name, what it is about, what it does, its own settings with their defaults."""
+    return [
+        (
+            kind.value,
+            known.level.name.lower().replace("_", " "),
+            known.meaning,
+            ", ".join(f"{name} = {_as_toml(value)}" for name, value in known.fault.items()),
+        )
+        for kind, known in _KINDS.items()
+    ]
+
+
+def _as_toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def places() -> list[str]:
+    """The settings that say where a fault strikes, the same for every kind."""
+    return list(_PLACES)
 
 
 def load_weather(name_or_file: str, seed: int | None = None) -> Weather:
@@ -139,6 +174,8 @@ def _setting(key: str, value: Any, wanted: type, known: _Known, where: str) -> A
     value = _typed(value, wanted, key, where)
     if key == "answer" and value not in known.answers:
         raise SandboxUsageError(f"{where}: 'answer' is one of {', '.join(known.answers)}, not {value!r}.")
+    if key == "status" and not 400 <= value <= 599:
+        raise SandboxUsageError(f"{where}: 'status' is that of an error, 400 to 599, not {value}.")
     if key in _SHARES and not 0 <= value <= 1:
         raise SandboxUsageError(f"{where}: '{key}' lies between 0 and 1, not at {value}.")
     if wanted in {int, float} and value < 0:

@@ -13,6 +13,7 @@ import pytest
 
 from bulklink.cli import main
 from bulklink.errors import ExitCode
+from bulklink.sandbox.weather import Kind
 
 
 @contextmanager
@@ -90,6 +91,13 @@ def test_the_toggles_are_listed():
     listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert {f"U{number}" for number in range(1, 28)} <= set(listed.split())
     assert "malformed_part = validate-first*, lazy" in listed
+
+
+def test_the_faults_are_listed(capsys):
+    assert main(["sandbox", "--help-weather"]) == ExitCode.AS_ASKED
+    listed = capsys.readouterr().out
+    assert all(f"  {kind} " in listed for kind in Kind)
+    assert 'delay_s = 20.0, answer = "504"' in listed
 
 
 def test_a_port_in_use_is_refused(refused):

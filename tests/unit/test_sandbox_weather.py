@@ -134,6 +134,10 @@ def test_every_kind_of_fault_can_be_asked_for():
             "test.toml, fault 1: 'probability' lies between 0 and 1, not at 10.0.",
         ),
         ('[[fault]]\nkind = "reset"\nevery = "x"\n', "test.toml, fault 1: 'every' wants a whole number, not 'x'."),
+        (
+            '[[fault]]\nkind = "error"\nstatus = 200\n',
+            "test.toml, fault 1: 'status' is that of an error, 400 to 599, not 200.",
+        ),
         ('[[fault]]\nkind = "reset"\nevery = -1\n', "test.toml, fault 1: 'every' cannot be negative."),
         ('[[fault]]\nkind = "reset"\nwhen = "now"\n', "test.toml, fault 1: 'when' is one of before, after, not 'now'."),
         ('[[fault]]\nkind = "reset"\nwhen = []\n', "test.toml, fault 1: 'when' is one of before, after, not []."),
