@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
 from bulklink.errors import StoppedEarly
-from bulklink.service.connections import USER_AGENT, Origin, environment_proxy, safe_origin, tls_context
+from bulklink.service.connections import USER_AGENT, Origin, Proxy, environment_proxy, safe_origin, tls_context
 
 #: Sign-in answers are small and quick.
 TIMEOUT_S: Final = 30.0
@@ -84,17 +84,17 @@ class AuthorityHttp:
         """
         origin = safe_origin(request.full_url)
         request.add_header("User-Agent", USER_AGENT)
+        proxy = environment_proxy(origin)
         try:
-            with self._opener(request, origin).open(request, timeout=TIMEOUT_S) as response:
+            with self._opener(request, origin, proxy).open(request, timeout=TIMEOUT_S) as response:
                 body = response.read(ANSWER_BYTES_MAX)
                 answer = Answer(response.status, dict(response.headers.items()), body.decode("utf-8", "replace"))
         except (OSError, http.client.HTTPException) as why:
-            raise _no_answer(origin, why) from None
+            raise _no_answer(origin, proxy, why) from None
         raise_if_busy(origin.host, answer.status_code, answer.headers)
         return answer
 
-    def _opener(self, request: Request, origin: Origin) -> OpenerDirector:
-        proxy = environment_proxy(origin)
+    def _opener(self, request: Request, origin: Origin, proxy: Proxy | None) -> OpenerDirector:
         opener = OpenerDirector()  # bare: no redirects, no cookies, no .netrc, no file: or ftp:
         handlers = [HTTPHandler(), HTTPSHandler(context=self._tls)]
         if proxy:
@@ -135,7 +135,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment.tzinfo else None
 
 
-def _no_answer(origin: Origin, why: Exception) -> Exception:
+def _no_answer(origin: Origin, proxy: Proxy | None, why: Exception) -> Exception:
     reason = why.reason if isinstance(why, URLError) else why
     if isinstance(reason, ssl.SSLCertVerificationError):
         # Waiting does not mend a certificate, so this is not Unreachable.
@@ -143,8 +143,10 @@ def _no_answer(origin: Origin, why: Exception) -> Exception:
             f"The certificate of {origin.host} is not trusted: {reason.verify_message}.",
             hint="For a proxy that inspects TLS give its certificate with ca_file, then run the same command again.",
         )
-    words = getattr(reason, "strerror", None) or (reason if isinstance(reason, str) else type(reason).__name__)
-    return Unreachable(f"{origin.host} cannot be reached: {words}")
+    # An HTTPException may quote what the other side sent; an OSError speaks for itself, also for a proxy that says 407.
+    words = (getattr(reason, "strerror", "") or str(reason)) if isinstance(reason, OSError) else type(reason).__name__
+    through = f" through the proxy {proxy.url}" if proxy else ""
+    return Unreachable(f"{origin.host} cannot be reached{through}: {words}")
 
 
 def _with(url: str, params: Mapping[str, str] | None) -> str:
