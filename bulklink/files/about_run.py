@@ -42,8 +42,9 @@ class AboutRun:
 
     started: ISO 8601, UTC. fingerprint: equal for runs that are the same work. task: what was asked for, label ->
     words, in the order in which people should read it. settings: setting -> value. environment: label -> words.
-    command: what to type to run it again. chosen: the directory was given with --run-dir.
-    retry_of: the run whose rows not as asked this one sends again.
+    key_headers: the columns of the input that tell its rows apart. command: what to type to run it again.
+    retry_command: what to type to send the rows not as asked again, once this run is finished.
+    chosen: the directory was given with --run-dir. retry_of: the run whose rows not as asked this one sends again.
     """
 
     run_id: str
@@ -57,7 +58,9 @@ class AboutRun:
     task: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    key_headers: tuple[str, ...] = ()
     command: str = ""
+    retry_command: str = ""
     chosen: bool = False
     retry_of: str = ""
 
@@ -72,6 +75,7 @@ class AboutRun:
         try:
             values = {one.name: json.loads(meta[f"about.{one.name}"]) for one in fields(cls)}
             values["inputs"] = tuple(InputFacts(**one) for one in values["inputs"])
+            values["key_headers"] = tuple(values["key_headers"])
         except (KeyError, ValueError, TypeError) as error:
             raise JournalError(f"the journal does not say what its run is about ({error})") from error
         return cls(**values)

@@ -56,6 +56,13 @@ class OutcomeTable:
         for start, stop in spans(self._spool.n_rows):
             yield self._chunk(start, stop), self._outcomes.not_as_asked(start, stop)
 
+    def troubles(self) -> Iterator[pa.Table]:
+        """The rows that are not as asked, in pieces that are never empty."""
+        for start, stop in spans(self._spool.n_rows):
+            mask = self._outcomes.not_as_asked(start, stop)
+            if mask.any():
+                yield self._chunk(start, stop).filter(pa.array(mask))
+
     def input_cells(self, chunk: pa.Table) -> pa.Table:
         """The input's own columns of a chunk."""
         first = len(self.front)

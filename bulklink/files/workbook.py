@@ -140,7 +140,7 @@ class _Book:
         if len(text) > CELL_CHARACTERS_MAX:
             text = text[: CELL_CHARACTERS_MAX - 1] + "…"
             self.cut += 1
-        cell = WriteOnlyCell(self._sheet)
+        cell: Any = WriteOnlyCell(self._sheet)
         cell._value = _UNWRITABLE.sub(lambda found: f"_x{ord(found[0]):04X}_", text)
         cell.data_type = "s"
         cell._style = style
@@ -155,7 +155,7 @@ class _Styles:
         from openpyxl.styles import Alignment, Font, PatternFill
 
         def style(*, ink: str = "1B2733", fill: str = "", bold: bool = False, wrap: bool = False) -> Any:
-            cell = WriteOnlyCell(sheet)
+            cell: Any = WriteOnlyCell(sheet)
             cell.font = Font(name="Calibri", size=11, color=ink, bold=bold)
             cell.number_format = "@"
             cell.alignment = Alignment(vertical="top", wrap_text=wrap)
