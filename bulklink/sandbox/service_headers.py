@@ -15,6 +15,7 @@ _CONSTANT: Final = (
     ("Cache-Control", "no-cache"),
     ("Expires", "-1"),
     ("Allow", "OPTIONS,GET,HEAD,POST"),
+    ("Public", "OPTIONS,GET,HEAD,POST"),
     ("CRM.ServiceId", "CRMAppPool"),
     # The service says a year; a browser must not keep that for localhost.
     ("Strict-Transport-Security", "max-age=0"),
@@ -62,5 +63,6 @@ def service_headers(ids: Ids) -> list[tuple[str, str]]:
         ("REQ_ID", request_id),
         ("AuthActivityId", ids.new()),
         ("mise-correlation-id", ids.new()),
+        ("ms-cv", f"{ids.new()[:22]}.0"),
         *_CONSTANT,
     ]
