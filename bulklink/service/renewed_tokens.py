@@ -8,7 +8,7 @@ Source: Microsoft Learn, "Use OAuth authentication with Microsoft Dataverse"; Mi
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 
@@ -17,6 +17,7 @@ from bulklink.service.authority_http import Unreachable
 from bulklink.service.sign_in_place import Grant, Granted
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 #: A token is renewed this long before it expires, or at half of a short life.
 RENEW_BEFORE_S: Final = 120.0
@@ -70,7 +71,7 @@ class RenewedTokens:
     async def _renew(self, force: bool, claims: str) -> None:
         asked_s = self._clock()
         try:
-            granted = await self._patiently(force, claims)
+            granted = await patiently(lambda: self._grant.ask(force, claims), self._sleep)
         except StoppedEarly:
             if force or self._clock() >= self._expires_at_s:
                 raise
@@ -82,18 +83,19 @@ class RenewedTokens:
         self._renew_at_s = self._expires_at_s - min(RENEW_BEFORE_S, granted.lasts_s / 2)
         _log.info("signed in: %s, token for %d s", self.kind, granted.lasts_s)
 
-    async def _patiently(self, force: bool, claims: str) -> Granted:
-        """Ask, and ask again while the authority is busy or cannot be reached; StoppedEarly when that does not help."""
-        for pause_s in (*PATIENCE_S, None):
-            try:
-                return await self._grant.ask(force, claims)
-            except Unreachable as why:
-                wait_s = pause_s if why.retry_after_s is None else why.retry_after_s
-                if pause_s is None or wait_s is None or wait_s > RETRY_AFTER_MAX_S:
-                    raise _stopped(why) from None
-                _log.warning("Sign-in: %s. Next attempt in %d s.", why, wait_s)
-                await self._sleep(wait_s)
-        raise AssertionError("the last attempt returns or raises")
+
+async def patiently(ask: Callable[[], Awaitable[_T]], sleep: Callable[[float], Awaitable[None]] = anyio.sleep) -> _T:
+    """Ask, and ask again while the authority is busy or cannot be reached; StoppedEarly when that does not help."""
+    for pause_s in (*PATIENCE_S, None):
+        try:
+            return await ask()
+        except Unreachable as why:
+            wait_s = pause_s if why.retry_after_s is None else why.retry_after_s
+            if pause_s is None or wait_s is None or wait_s > RETRY_AFTER_MAX_S:
+                raise _stopped(why) from None
+            _log.warning("Sign-in: %s. Next attempt in %d s.", why, wait_s)
+            await sleep(wait_s)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _stopped(why: Unreachable) -> StoppedEarly:

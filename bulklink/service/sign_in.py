@@ -16,7 +16,7 @@ import anyio
 from bulklink.errors import SignInError, UsageError, nearest
 from bulklink.service.certificates import read_certificate
 from bulklink.service.given_tokens import AzureCredential, GivenToken
-from bulklink.service.renewed_tokens import RenewedTokens
+from bulklink.service.renewed_tokens import RenewedTokens, patiently
 from bulklink.service.sign_in_application import ClientCredentials, ManagedIdentity
 from bulklink.service.sign_in_cache import Login, SignInCache
 from bulklink.service.sign_in_person import Person
@@ -132,7 +132,8 @@ async def login(
     """Let a person sign in (kind: interactive or device-code) and keep it for later runs on this machine."""
     cache = SignInCache(state_dir)
     client_id = dataverse.client_id or env.get("BULKLINK_CLIENT_ID", "")
-    return await Person(kind, _place(dataverse, env), client_id, cache, prompt, sleep).sign_in(), cache
+    person = Person(kind, _place(dataverse, env), client_id, cache, prompt, sleep)
+    return await patiently(person.sign_in, sleep), cache
 
 
 def _kind_by_environment(dataverse: SignInSettings, env: Mapping[str, str], state_dir: Path) -> str:

@@ -10,6 +10,8 @@ tells, and `bulklink login` says so.
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +74,17 @@ class SignInCache:
         """Keep a sign-in; it replaces an older one to the same environment."""
         self._write({**self.logins(), login.environment: login})
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Turn what goes wrong with an unreadable, undecipherable or damaged cache into a SignInError."""
+        try:
+            yield
+        except (OSError, ValueError) as why:
+            raise SignInError(
+                f"The sign-ins kept in {self.directory} cannot be read or written: {type(why).__name__}.",
+                hint="Delete that directory and sign in again: bulklink login URL.",
+            ) from None
+
     def forget(self, environment: str) -> Login | None:
         """Drop a sign-in, and its tokens unless another environment uses the same account; None if there was none."""
         logins = self.logins()
@@ -79,7 +92,8 @@ class SignInCache:
         if dropped is None:
             return None
         if dropped.account not in {login.account for login in logins.values()}:
-            self._forget_tokens(dropped.account)
+            with self.in_use():
+                self._forget_tokens(dropped.account)
         self._write(logins)
         return dropped
 
@@ -108,9 +122,13 @@ class SignInCache:
         self._make_directory()
         text = json.dumps({environment: asdict(login) for environment, login in logins.items()}, indent=2)
         fresh = self._list.with_suffix(".new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with (
+            self.in_use(),
+            os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file,
+        ):
             file.write(text)
-        fresh.replace(self._list)
+            file.close()  # Windows renames no open file
+            fresh.replace(self._list)
 
 
 def _token_cache(file: Path) -> "PersistedTokenCache":

@@ -8,12 +8,14 @@ Source: RFC 8628; the MSAL for Python reference; Microsoft Learn, "Use OAuth aut
 import asyncio
 import functools
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import anyio
 
 from bulklink.errors import SignInError
+from bulklink.service.authority_http import Unreachable
 from bulklink.service.sign_in_cache import Login, SignInCache
 from bulklink.service.sign_in_errors import SIGN_IN_AGAIN, refused
 from bulklink.service.sign_in_place import Granted, Place, in_thread
@@ -67,31 +69,27 @@ class Person:
 
     async def sign_in(self, claims: str = "") -> Login:
         """Let the person sign in and keep it; needs a prompt."""
-        application = await in_thread(self._ready)
-        answer = await (self._by_code if self.kind == "device-code" else self._by_browser)(application, claims)
-        self._place.granted(answer, self.who)
-        username = (answer.get("id_token_claims") or {}).get("preferred_username")
-        accounts = await in_thread(application.get_accounts, username)
-        self._account = accounts[0]
+        with self._cache.in_use():
+            application = await in_thread(self._ready)
+            answer = await (self._by_code if self.kind == "device-code" else self._by_browser)(application, claims)
+            self._place.granted(answer, self.who)
+            username = (answer.get("id_token_claims") or {}).get("preferred_username")
+            accounts = await in_thread(application.get_accounts, username)
+        self._account = account = accounts[0]
         login = Login(
             str(self._place.environment),
             self._place.url(),
             self._client_id,
-            accounts[0]["home_account_id"],
-            accounts[0]["username"],
+            account["home_account_id"],
+            account["username"],
             self.kind,
         )
         self._cache.remember(login)
         return login
 
     async def _from_kept(self, force: bool, claims: str) -> Mapping[str, Any] | None:
-        try:
+        with self._cache.in_use():
             return await in_thread(self._silently, force, claims)
-        except (OSError, ValueError) as why:  # unreadable, undecipherable or damaged
-            raise SignInError(
-                f"The sign-in kept in {self._cache.directory} cannot be read: {type(why).__name__}.",
-                hint=f"Delete that directory, then sign in again: bulklink login {self._place.environment}.",
-            ) from None
 
     def _ready(self) -> Any:
         import msal
@@ -139,7 +137,13 @@ class Person:
         )
         while True:
             await self._sleep(flow["interval"])
-            answer: Mapping[str, Any] = await in_thread(poll)
+            try:
+                answer: Mapping[str, Any] = await in_thread(poll)
+            except Unreachable:
+                if time.time() > flow["expires_at"]:
+                    raise
+                flow["interval"] *= 2  # RFC 8628, 3.5: poll less often, but do not lose the code
+                continue
             if answer.get("error") not in ("authorization_pending", "slow_down"):
                 return answer
 

@@ -205,6 +205,21 @@ async def test_a_device_code_signs_in_and_later_runs_ask_nobody(world: World) ->
     assert f"bulklink login {world.environment}" in trouble.hint
 
 
+async def test_a_device_code_outlives_a_busy_authority(tmp_path: Path) -> None:
+    async with sign_in_world(tmp_path, user=USER) as world:
+        world.authority.register(CLIENT)
+        world.authority.throttle(2, 503, "")
+        settings = sign_in.Settings(world.environment, client_id=CLIENT, ca_file=world.ca_file)
+        login, _ = await sign_in.login(settings, {}, tmp_path, "device-code", world.told.append, world.wait)
+        assert (login.username, len(world.told), world.waited_s) == (USER, 1, [1, 2, 4])
+
+
+async def test_a_login_where_the_authority_is_out_of_reach_ends_with_4(world: World) -> None:
+    settings = sign_in.Settings(world.environment, authority="https://127.0.0.1:1/t-1", ca_file=world.ca_file)
+    trouble = await refusal(lambda: sign_in.login(settings, {}, world.state_dir, "device-code", print, world.wait))
+    assert (trouble.exit_code, world.waited_s) == (ExitCode.STOPPED_EARLY, [1, 2, 4])
+
+
 async def test_a_declined_device_code_is_told(world: World) -> None:
     world.authority.register(CLIENT)
 
@@ -291,6 +306,8 @@ async def test_a_damaged_cache_is_told(world: World) -> None:
     _, cache = await sign_in.login(settings, {}, world.state_dir, "device-code", print, world.wait)
     (cache.directory / "tokens.bin").write_text("{")
     assert "cannot be read" in str(await refusal(world.source().token))
+    with pytest.raises(SignInError, match="cannot be read"):
+        SignInCache(world.state_dir).forget(world.environment)
     (cache.directory / "logins.json").write_text("[]")
     with pytest.raises(SignInError, match="cannot be read"):
         world.source()
