@@ -74,6 +74,8 @@ def split_echoes(body: bytes, boundary: bytes, operations: int, change_sets: int
         and body.startswith(delimiter + b"\r\n")
         and body.endswith((b"\r\n" + delimiter + b"--\r\n", b"\r\n" + delimiter + b"--"))
         and body.count(delimiter) == change_sets + 1
+        # Where parts share an item, each has its own delimiter, and each change set one more to open and to close it.
+        and (change_sets == operations or body.count(b"\r\n--") == operations + 2 * change_sets)
     )
     return pieces if is_straight else None
 

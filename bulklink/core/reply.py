@@ -25,7 +25,7 @@ A part without Content-ID
   positions can be trusted              a change set of one has only one to blame: ANSWERED
   a failure otherwise                   counts for nothing
 Positions can be trusted if the answer is closed, each item speaks for the change set at its place or is such a
-failure, none of these is there twice, and there are as many items as change sets or the service stopped at this item.
+failure, and there are as many items as change sets or the service stopped at this item.
 A Content-ID that was never sent, an unreadable part: counts for nothing.
 
 Operations for which nothing counts
@@ -193,7 +193,6 @@ class _Account:
         said: dict[int, list[Part]] = defaultdict(list)
         nameless: dict[int, Part] = {}
         disputed: set[int] = set()
-        repeated: set[bytes] = set()
         is_in_place = True
         for place, item in enumerate(items.whole):
             if place < len(plain) and plain[place]:
@@ -203,8 +202,6 @@ class _Account:
             if any(part.is_failure and part.operation in (None, -1) for part in parts):
                 disputed |= spoken_for
             if len(parts) == 1 and parts[0].operation is None and parts[0].is_failure:
-                is_in_place &= item not in repeated
-                repeated.add(item)
                 nameless[place] = parts[0]
             else:
                 is_in_place &= spoken_for == {place}

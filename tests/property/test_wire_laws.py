@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulklink.core.reply import Fate, read_batch_reply, read_read_reply
@@ -53,6 +53,7 @@ def read_strictly(body, boundary):
     return read
 
 
+@settings(deadline=None)
 @given(st.data(), st.lists(operations(), min_size=1, max_size=60))
 def test_a_strict_reader_gets_back_precisely_the_operations(data, sent):
     sizes = data.draw(partitions(len(sent)))
@@ -75,6 +76,7 @@ def test_a_strict_reader_gets_back_precisely_the_operations(data, sent):
     assert len(set(boundaries)) == len(boundaries)
 
 
+@settings(deadline=None)
 @given(st.lists(operations(), min_size=1, max_size=60))
 def test_a_strict_reader_gets_back_precisely_the_reads(sent):
     items = read_strictly(write_read_batch("batch_0a1b", sent), b"batch_0a1b")
@@ -171,6 +173,7 @@ def read(truth, body):
     return reply
 
 
+@settings(deadline=None)
 @given(truths())
 def test_an_undamaged_answer_leaves_nothing_in_doubt(truth):
     reply = read(truth, write(truth.items()))
@@ -179,6 +182,7 @@ def test_an_undamaged_answer_leaves_nothing_in_doubt(truth):
     assert reply.all_succeeded == all(is_done for _, is_done in truth.operations())
 
 
+@settings(deadline=None)
 @given(truths(), st.floats(0, 1))
 def test_a_truncated_answer_claims_only_what_it_says(truth, at):
     body = write(truth.items())
@@ -190,17 +194,21 @@ def can_miss(truth):
     return not truth.has_stopped or -1 not in truth.culprits[: truth.executed]
 
 
+@settings(deadline=None)
 @given(st.data(), truths())
 def test_shuffled_duplicated_and_missing_items_claim_only_what_they_say(data, truth):
     items = list(truth.items())
+    nameless = [item for item in items if b"Content-ID" not in (item if isinstance(item, bytes) else b"".join(item))]
     if can_miss(truth):
         items = [item for item in items if data.draw(st.integers(0, 5))]
-    items += [item for item in items if not data.draw(st.integers(0, 5))]
+    # One that is there twice cannot be told from two of the same words.
+    items += [item for item in items if item not in nameless and not data.draw(st.integers(0, 5))]
     if data.draw(st.booleans()):
         items = data.draw(st.permutations(items))
     check(truth, read(truth, write(items, close=data.draw(st.booleans()))))
 
 
+@settings(deadline=None)
 @given(st.data(), truths())
 def test_shuffled_duplicated_and_missing_parts_claim_only_what_they_say(data, truth):
     whole = [item for item in truth.items() if not isinstance(item, bytes)]
@@ -212,6 +220,7 @@ def test_shuffled_duplicated_and_missing_parts_claim_only_what_they_say(data, tr
     check(truth, read(truth, write(regrouped)))
 
 
+@settings(deadline=None)
 @given(truths(), st.data())
 def test_a_part_that_says_otherwise_takes_every_claim_about_its_change_set_back(truth, data):
     place = data.draw(st.integers(0, truth.executed - 1))
@@ -226,6 +235,7 @@ def test_a_part_that_says_otherwise_takes_every_claim_about_its_change_set_back(
         assert set(reply.fates[first : first + truth.sizes[place]]) == {Fate.UNKNOWN}
 
 
+@settings(deadline=None)
 @given(truths(), st.data())
 def test_damaged_bytes_never_turn_a_failure_into_a_success(truth, data):
     body = bytearray(write(truth.items()))
@@ -246,6 +256,7 @@ shards = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 599),
     content_types,

@@ -1,6 +1,6 @@
 """Two readers and two writers that share nothing understand each other: ours and the sandbox's."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulklink.core.reply import Fate, read_batch_reply
@@ -12,6 +12,7 @@ keys = st.uuids().map(str)
 GUID = "00000000-0000-4000-8000-{:012x}"
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(st.booleans(), keys, keys), min_size=1, max_size=5), min_size=1, max_size=8))
 def test_the_sandbox_reads_precisely_the_keys_that_were_sent(change_sets):
     sent = []
@@ -36,6 +37,7 @@ def test_the_sandbox_reads_precisely_the_keys_that_were_sent(change_sets):
             assert bool(operation.body) == is_added
 
 
+@settings(deadline=None)
 @given(st.lists(keys, min_size=1, max_size=10))
 def test_the_sandbox_reads_precisely_the_reads(sent):
     requests = [f"GET /api/data/v9.2/leads({key}) HTTP/1.1\r\nAccept: application/json\r\n\r\n" for key in sent]
@@ -44,6 +46,7 @@ def test_the_sandbox_reads_precisely_the_reads(sent):
     assert [item.url for item in items] == [f"/api/data/v9.2/leads({key})" for key in sent]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(-1, 3)), min_size=1, max_size=12))
 def test_we_read_precisely_what_the_sandbox_answers(change_sets):
     """change_sets: (size, culprit); -1 or beyond the size = done."""

@@ -103,10 +103,11 @@ def test_a_change_set_of_one_has_only_one_to_blame():
         [part(500, None, error())],  # one item is missing
         [done(1), part(500, None, error()), part(500, None, error())],  # the same twice
         [change_set([]), part(500, None, error())],  # an item that speaks for nobody
+        [done(1), part(500, None, error()), b"the beginning of one more"],
     ],
 )
 def test_a_failure_without_a_name_counts_for_nothing_where_positions_cannot_be_trusted(items):
-    reply = read(batch(items), [1, 2])
+    reply = read(batch(items, close=items[-1] != b"the beginning of one more"), [1, 2])
     assert fates(reply)[1:] == [U, U]
     assert not reply.unblamed
 
@@ -155,6 +156,10 @@ def test_a_part_that_breaks_off_was_not_said():
     whole = batch([done(1), done(2)])
     cut = whole[: whole.rindex(b"\r\n--changeset")]
     assert fates(read(cut, [1, 1])) == [A, U]
+
+
+def test_a_lone_part_that_breaks_off_was_not_said():
+    assert fates(read(batch([part(204, 1), part(204, 2)], close=False), [1, 1])) == [A, U]
 
 
 def test_a_change_set_without_its_closing_delimiter_is_read_up_to_the_end_of_its_item():
@@ -212,6 +217,12 @@ def test_a_text_that_looks_like_parts_is_no_part():
     assert fates(reply) == [A, R]
 
 
+@pytest.mark.parametrize("sizes", [[2], [1, 1]])
+def test_a_success_that_quotes_another_vouches_for_itself_alone(sizes):
+    quoted = b"\r\nContent-ID: 2\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"
+    assert fates(read(batch([change_set([part(204, 1, quoted)])]), sizes)) == [A, U]
+
+
 # -- the batch as such -------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +264,10 @@ def test_reads_are_matched_by_position_and_keep_their_bodies():
     assert not reply.all_succeeded
 
 
-@pytest.mark.parametrize("body", [batch([part(200)]), batch([part(200), part(200)], close=False), b""])
+@pytest.mark.parametrize(
+    "body",
+    [batch([part(200)]), batch([part(200), part(200)], close=False), batch([part(200), part(200), b"x"], close=False)],
+)
 def test_reads_with_missing_parts_have_no_positions(body):
     assert fates(read_read_reply(200, MULTIPART, body, 2)) == [U, U]
 
