@@ -6,14 +6,14 @@ Does not know: which rule asks.
 Source: Microsoft Learn, "Associate and disassociate table rows", "Security roles and privileges"; recorded refusals.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 from bulklink.sandbox.addresses import Addresses, Key, api_path, dereferenced
-from bulklink.sandbox.errors import ODataError, bad_payload, does_not_exist, unparsed_url, version_mismatch
+from bulklink.sandbox.errors import bad_payload, does_not_exist, unparsed_url, version_mismatch
 from bulklink.sandbox.messages import Request
 from bulklink.sandbox.model import CollectionNavigation, LinkNavigation, LookupNavigation, Table
 from bulklink.sandbox.organisation import Organisation
+from bulklink.sandbox.privileges import privilege_denied
 from bulklink.sandbox.toggles import Toggles
 
 CONCURRENCY_ANY = "*"
@@ -50,19 +50,8 @@ class Context:
         """Refuse if the caller lacks a privilege such as ``AppendTo`` on a table."""
         missing = self.organisation.missing_privileges
         if missing and (right, table) in missing:
-            raise self._privilege_denied(right, self.organisation.model.tables[table])
-
-    def _privilege_denied(self, right: str, table: Table) -> ODataError:
-        privilege = f"prv{right}{table.schema_name or table.name}"
-        digest = hashlib.md5(privilege.encode(), usedforsecurity=False).hexdigest()
-        privilege_id = f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:]}"
-        return ODataError(
-            403,
-            "0x80040220",
-            f"Principal user (Id={self.organisation.user_id}, type=8, roleCount=1, privilegeCount=100, accessMode='4 "
-            f"Non-interactive', businessUnitId={self.organisation.business_unit_id}) is missing {privilege} privilege "
-            f"(Id={privilege_id}) on OTC={table.type_code} for entity '{table.name}'.",
-        )
+            known, organisation = self.organisation.model.tables[table], self.organisation
+            raise privilege_denied(right, known, organisation.user_id, organisation.business_unit_id)
 
     def require_association(
         self, navigation: LinkNavigation | CollectionNavigation | LookupNavigation, other: str
@@ -84,13 +73,14 @@ class Context:
         """The record that ``@odata.id`` of a reference names; ODataError unless it is an absolute URL of this host."""
         if not isinstance(text, str) or not text:
             raise bad_payload(entity_set, "The 'odata.id' instance annotation has a null or missing value.")
+        api_url = operation.request.api_url
+        path: str | None = None
         if text.startswith("$"):
-            path: str | None = dereferenced(text, operation.content_ids, operation.request.api_url)
+            path = dereferenced(text, operation.content_ids, api_url)
         elif "://" in text:
-            path = api_path(text, operation.request.api_url)
-        else:
-            path = text if self.toggles.relative_odata_id == "accept" else None
-            path = api_path(text, operation.request.api_url) or path if path else None
+            path = api_path(text, api_url)
+        elif self.toggles.relative_odata_id == "accept":
+            path = api_path(text, api_url) or text
         if path is None:
             raise bad_payload(entity_set, f"The reference '{text}' is no absolute URL of a record of this environment.")
         entity = self.addresses.entity(path)

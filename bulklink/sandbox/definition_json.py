@@ -9,8 +9,8 @@ import uuid
 from typing import Any
 
 from bulklink.sandbox.errors import NAMESPACE
-from bulklink.sandbox.members import RIGHTS, privilege_id
 from bulklink.sandbox.model import LOOKUPS, AlternateKey, Column, Kind, ManyToMany, OneToMany, Table
+from bulklink.sandbox.privileges import RIGHTS, privilege_id, privilege_name
 from bulklink.sandbox.toggles import Toggles
 
 _ID_SPACE = uuid.UUID("4d7d3c1e-5a51-5f0c-8d83-6f1a2f0be100")
@@ -51,14 +51,17 @@ def table_json(table: Table) -> dict[str, Any]:
         "OwnershipType": "UserOwned" if "ownerid" in table.columns else "OrganizationOwned",
         "IsOptimisticConcurrencyEnabled": not table.is_intersect,
         "IsManaged": not table.is_custom,
+        "IsPrivate": False,
+        "IsValidForAdvancedFind": not table.is_intersect,
         "DisplayName": label(schema),
+        "Description": label(""),
         "DisplayCollectionName": label(table.entity_set or schema),
-        "Privileges": [] if table.is_intersect else [_privilege(right, schema) for right in RIGHTS],
+        "Privileges": [] if table.is_intersect else [_privilege(right, table) for right in RIGHTS],
     }
 
 
-def _privilege(right: str, schema: str) -> dict[str, Any]:
-    name = f"prv{right}{schema}"
+def _privilege(right: str, table: Table) -> dict[str, Any]:
+    name = privilege_name(right, table)
     return {
         "CanBeBasic": True, "CanBeDeep": True, "CanBeGlobal": True, "CanBeLocal": True, "CanBeEntityReference": False,
         "CanBeParentEntityReference": False, "Name": name, "PrivilegeId": privilege_id(name), "PrivilegeType": right,

@@ -5,7 +5,6 @@ Does not know: references.
 Source: Microsoft's Web API action and function reference for these names.
 """
 
-import hashlib
 from typing import Any
 
 from bulklink.sandbox.addresses import Address
@@ -13,11 +12,11 @@ from bulklink.sandbox.context import Context, Operation
 from bulklink.sandbox.errors import NAMESPACE, ODataError, bad_payload, bad_syntax, does_not_exist, not_supported
 from bulklink.sandbox.messages import Response, json_answer, no_content
 from bulklink.sandbox.model import LinkNavigation, Table
+from bulklink.sandbox.privileges import RIGHTS, privilege_id, privilege_name
 from bulklink.sandbox.references import add_link
 from bulklink.sandbox.storage import GUID, quoted
 
 _MEMBER_TABLES = {1: "account", 2: "contact", 4: "lead"}
-RIGHTS = ("Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share")
 
 
 def add_member_list(context: Context, operation: Operation, address: Address) -> Response:
@@ -147,7 +146,7 @@ def user_privileges(context: Context, _operation: Operation, address: Address) -
     """Every privilege that the user has: all but the organisation's missing ones."""
     _bound_to(context, address, "systemuser")
     names = [
-        f"prv{right}{table.schema_name or table.name}"
+        privilege_name(right, table)
         for table in context.organisation.model.tables.values()
         for right in RIGHTS
         if not table.is_intersect and (right, table.name) not in context.organisation.missing_privileges
@@ -162,7 +161,8 @@ def user_privilege_by_name(context: Context, _operation: Operation, address: Add
     if name.strip() != "PrivilegeName" or not value.strip().startswith("'"):
         raise bad_syntax("The function wants PrivilegeName='…'.")
     wanted = value.strip()[1:-1].lower()
-    lacking = {f"prv{right}{table}".lower() for right, table in context.organisation.missing_privileges}
+    tables = context.organisation.model.tables
+    lacking = {privilege_name(right, tables[table]).lower() for right, table in context.organisation.missing_privileges}
     return _privileges(context, [] if wanted in lacking else [wanted])
 
 
@@ -177,9 +177,3 @@ def _privileges(context: Context, names: list[str]) -> Response:
         for name in names
     ]
     return json_answer({"RolePrivileges": found})
-
-
-def privilege_id(name: str) -> str:
-    """The id of a privilege: always the same for a name."""
-    digest = hashlib.md5(name.lower().encode(), usedforsecurity=False).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:]}"

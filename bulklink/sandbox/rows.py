@@ -23,7 +23,10 @@ _LOOKUP_NAVIGATION = "Microsoft.Dynamics.CRM.associatednavigationproperty"
 
 @dataclass(slots=True)
 class Selection:
-    """The columns to read and how to show them. `fields`: (position in the row, property name, column)."""
+    """The columns to read and how to show them.
+
+    names: the ``$select`` as given. navigations: (lookup, target table) -> navigation property.
+    """
 
     table: Table
     columns: list[Column]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from bulklink.sandbox import definitions, deletes, operations, queries, records, references
 from bulklink.sandbox.addresses import Address, Addresses, Key, Segment, api_path, dereferenced, split_path
 from bulklink.sandbox.context import Context, Operation
-from bulklink.sandbox.errors import ODataError, bad_syntax, method_not_allowed, no_http_resource
+from bulklink.sandbox.errors import ODataError, bad_syntax, no_http_resource, not_supported
 from bulklink.sandbox.messages import Request, Response, error_answer
 from bulklink.sandbox.model import Table
 from bulklink.sandbox.organisation import Organisation
@@ -145,7 +145,7 @@ class Service:
         name = segments[0].name
         if name in definitions.ROOTS:
             if operation.request.method != "GET":
-                raise method_not_allowed(operation.request.method)
+                raise not_supported("changing metadata")
             return self._definitions.answer(operation.request, segments)
         if name in operations.UNBOUND:
             return operations.unbound(self._context, operation, segments[0])

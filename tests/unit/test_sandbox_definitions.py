@@ -85,7 +85,7 @@ class TestTables:
         assert client("GET", url).status == status
 
     def test_nothing_is_written_here(self, client):
-        assert client("POST", "EntityDefinitions", {}).status == 405
+        assert client("POST", "EntityDefinitions", {}).status == 501
 
     def test_expansion(self, client):
         expand = "Keys($select=KeyAttributes),ManyToManyRelationships($select=SchemaName)"
