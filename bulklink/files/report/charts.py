@@ -16,6 +16,7 @@ from bulklink.vocabulary import AS_ASKED, UNFINISHED, Outcome
 WIDTH: Final = 1000.0
 HEIGHT: Final = 100.0
 _TICKS: Final = 4
+_SAMPLES_MIN: Final = 5
 _BAND_WIDTH_MIN: Final = 1.5
 #: Steps that people count time in, seconds.
 _TIME_STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -100,7 +101,7 @@ def percent(part: int, whole: int) -> str:
 
 def time_chart(found: Timeline) -> TimeChart | None:
     """The run over time, None if it was too short to draw."""
-    if len(found.samples) < 3 or found.length_s <= 0:
+    if len(found.samples) < _SAMPLES_MIN or found.length_s <= 0:
         return None
     scale = WIDTH / found.length_s
     times = [sample.at_s * scale for sample in found.samples]

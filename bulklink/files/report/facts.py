@@ -126,7 +126,7 @@ def gather(
         len(spool.header),
         find_hubs(spool),
         _files(directory),
-        directory,
+        directory.absolute(),
     )
 
 

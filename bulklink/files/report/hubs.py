@@ -50,9 +50,10 @@ def find_hubs(spool: Spool, most: int = 5) -> list[Hub]:
                 positions = positions[has_id(positions)]
                 yield positions, ids_at(positions)
 
-        for record, rows, first in _busiest(pieces, most):
-            number = int(spool.row_numbers_at(np.array([first]))[0])
-            hubs.append(Hub(side, guid_text(record), rows, number))
+        # The nil GUID stands where a row has no id; it is no record.
+        busiest = [found for found in _busiest(pieces, most + 1) if any(found[0])][:most]
+        numbers = spool.row_numbers_at(np.array([first for _, _, first in busiest], np.int64)).tolist()
+        hubs += [Hub(side, guid_text(record), rows, n) for (record, rows, _), n in zip(busiest, numbers, strict=True)]
     return sorted(hubs, key=lambda hub: -hub.rows)
 
 

@@ -3,15 +3,13 @@
   const table = document.getElementById("rows");
   if (!table) return;
   const [form, text, outcome, code, said] = ["filter", "f-text", "f-outcome", "f-code", "f-said"].map((id) => document.getElementById(id));
-  const rows = Array.from(table.tBodies[0].rows, (row) => {
-    const cells = row.cells;
-    return {
-      row,
-      text: row.textContent.toLowerCase(),
-      outcome: cells[cells.length - 3].textContent,
-      code: cells[cells.length - 2].textContent,
-    };
-  });
+  const inside = (row, selector) => row.querySelector(selector)?.textContent ?? "";
+  const rows = Array.from(table.tBodies[0].rows, (row) => ({
+    row,
+    text: Array.from(row.cells, (cell) => cell.textContent.toLowerCase()).join(" "),
+    outcome: inside(row, ".chip"),
+    code: inside(row, "code"),
+  }));
   const apply = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;

@@ -124,7 +124,7 @@ def _values(facts: ReportFacts) -> dict[str, Any]:
         "inputs": about.inputs[:_LINES_MAX],
         "bypass": _named(settings, _NAMED[0]),
         "impersonation": _named(settings, _NAMED[1]),
-        "settings": [(key, value) for key, value in settings.items() if key.rpartition(".")[2] not in _NAMED],
+        "settings": [(key, words) for key, words in settings.items() if words and _is_plain_setting(key)],
         "directory": str(facts.directory),
         "files": facts.files,
         "environment": list(about.environment.items()),
@@ -180,7 +180,14 @@ def _effort(facts: ReportFacts) -> list[tuple[str, str]]:
 def _setting(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_setting(one)}" for key, one in value.items())
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _is_plain_setting(key: str) -> bool:
+    """Whether the page does not say it elsewhere."""
+    return key not in ("version", "name") and key.rpartition(".")[2] not in _NAMED
 
 
 def _named(settings: Mapping[str, str], name: str) -> str:
