@@ -5,6 +5,7 @@ Does not know: records' rules beyond calling them.
 Source: Microsoft Learn, "Use Web API functions", "Use Web API actions", "Bulk operation messages".
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 from bulklink.sandbox import bulk, members
@@ -13,6 +14,11 @@ from bulklink.sandbox.context import Context, Operation
 from bulklink.sandbox.errors import method_not_allowed, no_http_resource, not_supported
 from bulklink.sandbox.messages import Response, json_answer
 
+#: How the service names its operations; entity sets are lower-case.
+_OPERATION_NAME = re.compile(
+    r"(?:Add|Associate|Bulk|Calculate|Disassociate|Execute|Export|Get|Grant|Import|Initialize|Merge|Modify|Publish|Remove"
+    r"|Retrieve|Revoke|Send|Set|Validate)[A-Z]\w*"
+)
 _VERSION = "9.2.26113.00150"
 _ENVIRONMENT_ID = "0b0e7a1c-5f3d-4c4e-9a51-2d6f8c1e0007"
 _TENANT_ID = "0b0e7a1c-5f3d-4c4e-9a51-2d6f8c1e0008"
@@ -84,8 +90,15 @@ BOUND: Mapping[str, tuple[str, Callable[[Context, Operation, Address], Response]
 }
 
 
+def looks_unbound(name: str) -> bool:
+    """Does a first path segment look like an operation rather than a misspelt entity set?"""
+    return name in UNBOUND or _OPERATION_NAME.fullmatch(name) is not None
+
+
 def unbound(context: Context, operation: Operation, segment: Segment) -> Response:
     """Answer an operation that stands for itself."""
+    if segment.name not in UNBOUND:
+        raise not_supported(f"the operation '{segment.name}'")
     method, rule = UNBOUND[segment.name]
     if operation.request.method != method:
         # The service words a function that is called by POST as a missing resource.

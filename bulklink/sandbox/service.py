@@ -120,7 +120,10 @@ class Service:
         return frozenset(found)
 
     def _note(self, found: set[tuple[str, str]], table: Table, key: Key | None) -> None:
-        record_id = self._context.addresses.find(table, key) if key is not None else None
+        try:
+            record_id = self._context.addresses.find(table, key) if key is not None else None
+        except OverflowError:
+            return
         if record_id is not None:
             found.add((table.name, record_id))
 
@@ -147,7 +150,7 @@ class Service:
             if operation.request.method != "GET":
                 raise not_supported("changing metadata")
             return self._definitions.answer(operation.request, segments)
-        if name in operations.UNBOUND:
+        if name not in self.organisation.model.entity_sets and operations.looks_unbound(name):
             return operations.unbound(self._context, operation, segments[0])
         return None
 
@@ -183,7 +186,7 @@ def _urls_of(request: Request) -> list[str]:
     if b"@odata." in request.body:
         try:
             urls += _texts(request.payload())
-        except ODataError:
+        except (ODataError, RecursionError):
             return urls
     return urls
 

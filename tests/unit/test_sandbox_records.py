@@ -396,6 +396,20 @@ class TestMessagesOfTheirOwn:
         assert "prvAppendToAccount" in names
         assert "prvAppendToLead" not in names
 
+    @pytest.mark.parametrize(
+        ("url", "status"),
+        [
+            ("RetrieveTotalRecordCount(EntityNames=['account'])", 501),
+            (f"systemusers({U2})/Microsoft.Dynamics.CRM.RetrievePrincipalAccess(Target=@t)", 501),
+            ("Account", 404),
+            ("Settlement", 404),
+        ],
+    )
+    def test_operations_that_are_missing_are_named_and_misspelt_sets_are_not_taken_for_them(self, client, url, status):
+        answer = client("GET", url)
+        assert answer.status == status
+        assert "Retrieve" in answer.message or status == 404
+
     def test_who_and_where(self, client):
         who = client.get("WhoAmI")
         assert client.get(f"systemusers({who['UserId']})")["_businessunitid_value"] == who["BusinessUnitId"]

@@ -279,7 +279,7 @@ class TestTouched:
             ("PATCH", "accounts(accountnumber='A-1')", {}, {("account", A1)}),
             ("POST", "$1/accountleads_association/$ref", TO_LEAD, {("lead", L1)}),
             ("POST", f"accounts/{MULTIPLE}", TARGETS, {("account", A1), ("contact", C1)}),
-            ("POST", "nonsense", None, set()),
+            ("POST", "nonsense", b'{"@odata.id":' + b"[" * 900 + b"]" * 900 + b"}", set()),
         ],
     )  # fmt: skip
     def test_it_names_the_records_of_url_and_body(self, client, method, url, body, touched):
