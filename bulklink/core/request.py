@@ -38,41 +38,43 @@ def write_batch(boundary: str, operations: Sequence[bytes], sizes: Sequence[int]
     if not 0 < count <= OPERATIONS_MAX or sum(sizes) != count or min(sizes) < 1:
         raise ValueError("a batch holds 1 to 1000 operations, and its change sets hold each of them once")
     batch, change_set = _boundaries(boundary)
-    # Nine pieces for each operation. The list of all pieces is filled column by column (one slice assignment each)
-    # and joined once: less than a tenth of a microsecond per operation, also with change sets of one.
-    end_of_last, start_of_next = b"\r\n--%b_" % change_set, b'"\r\n\r\n--%b_' % change_set
-    between = b'--\r\n\r\n--%b\r\nContent-Type: multipart/mixed; boundary="%b_' % (batch, change_set)
+    delimiter = b"\r\n--%b_" % change_set
+    start = b'--%b\r\nContent-Type: multipart/mixed; boundary="%b_' % (batch, change_set)
     part = b"\r\n" + _PART_HEADERS + b"Content-ID: "
-    pieces = [end_of_last, b"", between, b"", start_of_next, b"", part, b"", b""] * count
-    last_set = _number_change_sets(pieces, sizes, end_of_last)
-    pieces[7::9] = _CONTENT_IDS[1 : count + 1]
-    pieces[8::9] = operations
-    # Before the first change set there is none to close.
-    pieces[0:3] = [b"", b"", between.removeprefix(b"--\r\n\r\n")]
-    pieces.append(b"%b%d--\r\n\r\n--%b--\r\n" % (end_of_last, last_set, batch))
+    fill = _frame_ones if len(sizes) == count else _frame_sets
+    # All pieces of the body, so many for each operation; the last two of these are its Content-ID and itself.
+    pieces = fill(sizes, delimiter, start, part)
+    columns = len(pieces) // count
+    pieces[columns - 2 :: columns] = _CONTENT_IDS[1 : count + 1]
+    pieces[columns - 1 :: columns] = operations
+    pieces.append(b"%b%d--\r\n\r\n--%b--\r\n" % (delimiter, count - sizes[-1] + 1, batch))
     return b"".join(pieces)
 
 
-def _number_change_sets(pieces: list[bytes], sizes: Sequence[int], delimiter: bytes) -> int:
-    """Fill in the numbers of the change sets, counted by their first operation. Returns the last one."""
-    count = len(pieces) // 9
-    # As if every operation began a change set of its own ...
+def _frame_ones(sizes: Sequence[int], delimiter: bytes, start: bytes, part: bytes) -> list[bytes]:
+    """What stands around operations that each have a change set to themselves.
+
+    Filled column by column, one slice assignment each: less than a tenth of a microsecond per operation.
+    """
+    count = len(sizes)
+    pieces = [delimiter, b"", b"--\r\n\r\n" + start, b"", b'"\r\n' + delimiter, b"", part, b"", b""] * count
+    pieces[10::9] = _NUMBERS[1:count]
     pieces[3::9] = pieces[5::9] = _NUMBERS[1 : count + 1]
-    if len(sizes) == count:
-        pieces[10::9] = _NUMBERS[1:count]
-        return count
-    # ... then the openings inside larger ones are taken back.
-    first = previous = 0
+    # Before the first change set there is none to close.
+    pieces[:3] = [b"", b"", start]
+    return pieces
+
+
+def _frame_sets(sizes: Sequence[int], delimiter: bytes, start: bytes, part: bytes) -> list[bytes]:
+    """The same for change sets of any size, which are numbered by their first operation."""
+    pieces: list[bytes] = []
+    number, close = 1, b""
     for size in sizes:
-        number = _NUMBERS[first + 1]
-        if first:
-            pieces[9 * first + 1] = _NUMBERS[previous + 1]
-        inner = slice(9 * (first + 1), 9 * (first + size), 9)
-        inside = size - 1
-        for column, piece in enumerate((b"", b"", b"", b"", delimiter, number)):
-            pieces[inner.start + column : inner.stop : 9] = [piece] * inside
-        previous, first = first, first + size
-    return previous + 1
+        pieces += [b'%b%b%d"\r\n%b%d%b' % (close, start, number, delimiter, number, part), b"", b""]
+        pieces += [b"%b%d%b" % (delimiter, number, part), b"", b""] * (size - 1)
+        close = b"%b%d--\r\n\r\n" % (delimiter, number)
+        number += size
+    return pieces
 
 
 def write_read_batch(boundary: str, operations: Sequence[bytes]) -> bytes:
