@@ -53,9 +53,13 @@ _STATE_OUTCOMES: Final[Mapping[KeyState, Outcome]] = {
 
 @dataclass(frozen=True, slots=True)
 class LinkSide:
-    """How one side's record is found in a row: the columns of the input, and what they match."""
+    """How one side's record is found in a row: the columns of the input, and what they match.
+
+    name: from or to, as the relationship is read. told: as the job calls it; the other word if the pair is turned.
+    """
 
     name: str
+    told: str
     columns: tuple[int, ...]
     headers: tuple[str, ...]
     match: Match
@@ -99,9 +103,7 @@ async def plan_link(job: Job, link: Link, table: InputTable, metadata: Metadata)
         raise JobError('action = "sync" is not available yet.', hint="Use associate, disassociate, clear or a column.")
     to_name = link.to.table if link.to else ""
     relationship = await metadata.relationship(link.relationship, link.from_.table, to_name)
-    sides = [await _side("from", link.from_, table, metadata)]
-    if link.to:
-        sides.append(await _side("to", link.to, table, metadata))
+    sides = await _sides(link, relationship, table, metadata)
     action = _ACTIONS.get(str(link.action))
     if action is Action.CLEAR and relationship.cardinality is not Cardinality.LOOKUP:
         raise JobError(
@@ -126,11 +128,20 @@ def _form(relationship: Relationship, action: Action, form: Form, *, alone: bool
     return form if form in fitting_forms(relationship, action) else choose_form(relationship, action, Form.AUTO)
 
 
-async def _side(name: str, side: Side, table: InputTable, metadata: Metadata) -> LinkSide:
+async def _sides(link: Link, relationship: Relationship, table: InputTable, metadata: Metadata) -> list[LinkSide]:
+    """The sides as the relationship is read: a pair that was given the wrong way round is turned here, once."""
+    told = [("from", link.from_), *([("to", link.to)] if link.to else [])]
+    if relationship.turned:
+        told.reverse()
+    names = ("from", "to")
+    return [await _side(name, word, side, table, metadata) for name, (word, side) in zip(names, told, strict=False)]
+
+
+async def _side(name: str, told: str, side: Side, table: InputTable, metadata: Metadata) -> LinkSide:
     found = await metadata.table(side.table)
     columns = [found.primary_id if column == PRIMARY_KEY else column for column in side.match]
     match = await metadata.match(side.table, columns, side.where, Comparing(side.ignore_case, side.trim))
-    return LinkSide(name, tuple(table.column_index(header) for header in side.headers), side.headers, match)
+    return LinkSide(name, told, tuple(table.column_index(header) for header in side.headers), side.headers, match)
 
 
 class Intake:
@@ -199,10 +210,11 @@ class Intake:
         self, name: str, rows: Rows, numbers: NDArray[np.int32], states: NDArray[np.uint8]
     ) -> Iterator[OutcomeBlock]:
         book = self.books[name]
+        told = next(side.told for side in self._plan.sides if side.name == name)
         for state, outcome in _STATE_OUTCOMES.items():
             hit = states == state
             if hit.any():
-                texts = {number: f"{name}: {book.message(number)}" for number in set(numbers[hit].tolist())}
+                texts = {number: f"{told}: {book.message(number)}" for number in set(numbers[hit].tolist())}
                 yield before_sending(rows[hit], outcome, message=[texts[k] for k in numbers[hit].tolist()])
 
     def spool(self) -> Spool:

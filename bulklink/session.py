@@ -77,9 +77,8 @@ class Session:
             plan = await linking.plan_link(self.job, link, table, connection.metadata)
             if plan.relationship.turned:
                 self.listener.note(
-                    f"{link.relationship} is a navigation property of {plan.relationship.to_table.logical_name}: "
-                    f"read from {plan.relationship.from_table.logical_name} it is "
-                    f"{plan.relationship.navigation_property or plan.relationship.schema_name}."
+                    f"{link.relationship} is a navigation property of {plan.relationship.from_table.logical_name}, "
+                    f"not of {link.from_.table}: the pairs are turned."
                 )
             if self.options.dry_run:
                 return await foresee(self.loaded, plan, table, connection, self.listener)

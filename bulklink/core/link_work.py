@@ -212,12 +212,13 @@ class LinkWork:
 
     def _is_as_asked(self, action: Action, target: bytes, found: Found) -> bool:
         if action is Action.ASSOCIATE:
-            return found.before is Before.PRESENT or (found.before is Before.POINTS_AT and found.before_id == target)
+            points_at_it = found.before is Before.POINTS_AT and found.before_id == target and not found.other_type
+            return found.before is Before.PRESENT or points_at_it
         if found.missing or found.before is Before.ABSENT:
             return True
         if action is Action.CLEAR:
             return False
-        return found.before is Before.POINTS_AT and found.before_id != target
+        return found.before is Before.POINTS_AT and (found.before_id != target or found.other_type)
 
 
 def _why_already(action: Action, found: Found) -> str:
