@@ -23,8 +23,8 @@ from bulklink.errors import JournalError, RunDirectoryError
 from bulklink.files.mapped_file import MappedFile
 from bulklink.files.readers.model import RawChunk
 
-BATCH_ROWS: Final = 1 << 15
-_VERSION: Final = "1"
+BATCH_ROWS: Final = 1 << 14
+_VERSION: Final = f"1/{BATCH_ROWS}"
 _KEY: Final = b"bulklink.spool"
 _GUID: Final = pa.binary(16)
 _PLACES: Final = ("file", "sheet")
@@ -137,11 +137,7 @@ class Spool:
             self.header: list[str] = about["header"]
             self.metadata: dict[str, str] = about["metadata"]
             self.parts: list[tuple[str, str]] = [(file, sheet) for file, sheet in about["parts"]]
-            batches = self._reader.num_record_batches
-            last = self._reader.get_batch(batches - 1).num_rows if batches else 0
-            self.n_rows: int = max(0, batches - 1) * BATCH_ROWS + last
-            self._starts = {name: self._starts_of(name) for name in ("row", "from_id", "to_id", "action")}
-            self._bitmaps = {name: self._starts_of(name, buffer=0) for name in ("from_id", "to_id")}
+            self.n_rows, self._bitmaps, self._starts = self._survey()
             self._only_action = self._find_only_action()
         except (OSError, ValueError, pa.ArrowException) as error:
             raise JournalError(f"{path} cannot be read: {error}.") from error
@@ -251,15 +247,20 @@ class Spool:
         mask: Mask = ((byte >> (within & 7).astype(np.uint8)) & 1).astype(np.bool_) | (bitmap < 0)
         return mask
 
-    def _starts_of(self, name: str, buffer: int = 1) -> npt.NDArray[np.int64]:
-        """Where in the file a column's buffer begins, per batch; -1 where a batch has none."""
-        index = self._reader.schema.get_field_index(name)
-        buffers = [
-            self._reader.get_batch(batch).column(index).buffers()[buffer]
-            for batch in range(self._reader.num_record_batches)
-        ]
-        origin = self._map.buffer.address
-        return np.array([-1 if found is None else found.address - origin for found in buffers], np.int64)
+    def _survey(self) -> tuple[int, dict[str, Positions], dict[str, Positions]]:
+        """The rows, and where in the file each batch's bitmaps (-1 where there is none) and values begin."""
+        schema, origin, rows = self._reader.schema, self._map.buffer.address, 0
+        places = {name: schema.get_field_index(name) for name in ("row", "from_id", "to_id", "action")}
+        starts = np.full((2, len(places), self._reader.num_record_batches), -1, np.int64)
+        for number in range(self._reader.num_record_batches):
+            batch = self._reader.get_batch(number)
+            rows += batch.num_rows
+            for column, place in enumerate(places.values()):
+                for kind, buffer in enumerate(batch.column(place).buffers()):
+                    if buffer:
+                        starts[kind, column, number] = buffer.address - origin
+        bitmaps, values = (dict(zip(places, kind, strict=True)) for kind in starts)
+        return rows, bitmaps, values
 
 
 def _schema(width: int, has_places: bool, extra: Mapping[str, pa.DataType], about: Mapping[str, Any]) -> pa.Schema:

@@ -184,14 +184,16 @@ def test_a_record_longer_than_a_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-16", "cp1252"])
-def test_a_quote_that_never_closes_is_refused(tmp_path: Path, codec: str) -> None:
-    table = opened(tmp_path / "a.csv", 'a,b\n1,"x\n2,é""y\n3,z\n'.encode(codec))
+@pytest.mark.parametrize("header", ["a,b", "a,b,c"])
+def test_a_quote_that_never_closes_is_refused(tmp_path: Path, codec: str, header: str) -> None:
+    table = opened(tmp_path / "a.csv", (header + '\n1,"x\n2,é""y\n3,z\n').encode(codec))
     with pytest.raises(InputError, match="a quote opened 3 lines before its end is never closed"):
         rows_of(table)
 
 
 def test_a_last_cell_of_several_lines_that_closes(tmp_path: Path) -> None:
     assert rows_of(opened(tmp_path / "a.csv", 'a,b\n1,"x\n""y\n"\n')) == [(1, ["1", 'x\n"y\n'])]
+    assert rows_of(opened(tmp_path / "a.csv", 'a,b\n"\n1",""\n')) == [(1, ["\n1", ""])]
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _BLOCK_BYTES: Final = 1 << 20
 #: Enough for the header and a sample of rows, little enough to be read twice.
 HEAD_BYTES: Final = 1 << 20
 _SAMPLE_ROWS: Final = 200
+_SAMPLE_CHARACTERS: Final = 1 << 16
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 
@@ -163,7 +164,9 @@ def find_delimiter(wanted: str, head: str, *, is_whole: bool) -> str:
     first_line = head.split("\n", 1)[0].rstrip("\r")
     if len(first_line) == 5 and first_line.casefold().startswith("sep=") and first_line[4] in DELIMITERS:
         return first_line[4]
-    return max(DELIMITERS, key=lambda delimiter: _evenness(head, delimiter, is_whole=is_whole))
+    sample = head[:_SAMPLE_CHARACTERS]
+    is_whole = is_whole and len(sample) == len(head)
+    return max(DELIMITERS, key=lambda delimiter: _evenness(sample, delimiter, is_whole=is_whole))
 
 
 def _evenness(head: str, delimiter: str, *, is_whole: bool) -> tuple[float, int]:

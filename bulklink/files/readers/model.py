@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from bulklink.errors import InputError, nearest
 
 #: Rows of one chunk, unless the caller says otherwise: large enough to vectorise, small enough for flat memory.
-CHUNK_ROWS: Final = 50_000
+CHUNK_ROWS: Final = 1 << 14
 
 RowNumbers = npt.NDArray[np.int64]
 

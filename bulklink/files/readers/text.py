@@ -134,6 +134,8 @@ class TextPart:
         """A short line padded with empty cells, a long one without its surplus blank cells."""
         width = len(self.header)
         cells = next(csv.reader(io.StringIO(line, newline=""), delimiter=self._delimiter), [])
+        if not _is_closed(line, self._delimiter) and "\n" in line:
+            raise self._never_closed(cells[-1])
         if any(cell.strip() for cell in cells[width:]):
             raise InputError(
                 f"{self.found.file}, line {self._line_of(number)}: {len(cells)} cells where the header has {width}.",
@@ -154,15 +156,18 @@ class TextPart:
         status = self._path.stat()
         if (status.st_mtime_ns, status.st_size) != (self._scan.modified_ns, self._scan.size):
             raise InputError(f"{self.found.file} changed while it was read.", hint="Run again when it is complete.")
-        cells = [column[-1].as_py() for column in last.columns] if last.num_rows else []
-        cell = next((cell for cell in reversed(cells) if cell), "")
+        # In a record as wide as the header it can only be the last cell; of others `_fitted` takes care.
+        cell = last.columns[-1][-1].as_py() if last.num_rows else ""
         if "\n" not in cell and "\r" not in cell:
             return
         escaped = cell.replace('"', '""')
         end = self._last_text(len(escaped) + 2)
         if not end.endswith(f'"{escaped}"') and end.endswith(f'"{escaped}'.rstrip("\r\n")):
-            lines = len(cell.splitlines())
-            raise InputError(f"{self.found.file}: a quote opened {lines} lines before its end is never closed.")
+            raise self._never_closed(cell)
+
+    def _never_closed(self, cell: str) -> InputError:
+        lines = len(cell.splitlines())
+        return InputError(f"{self.found.file}: a quote opened {lines} lines before its end is never closed.")
 
     def _last_text(self, characters: int) -> str:
         """About the last `characters` of the file, line ends at the very end left out."""
@@ -192,6 +197,15 @@ class TextPart:
 def _is_separator_line(cells: Sequence[str]) -> bool:
     """Excel's first line ``sep=;``: cut by that delimiter it leaves an empty second cell."""
     return cells[0].casefold() == "sep=" or (len(cells) == 1 and cells[0].casefold().startswith("sep="))
+
+
+def _is_closed(line: str, delimiter: str) -> bool:
+    """Whether the last quote of a record is closed; only at the end of a file one may not be."""
+    try:
+        list(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return "unexpected end" not in str(error)
+    return True
 
 
 class _Lines:
