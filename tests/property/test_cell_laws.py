@@ -17,7 +17,7 @@ from tests.workbooks import write_ods, write_xls
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12) | st.text(
     st.sampled_from(',;\t|"\n\r ax'), max_size=12
 )
-#: XML has no control characters to speak of; calamine takes a mark at the beginning of an XLS cell for a byte order mark.
+#: XML has no control characters to speak of; calamine drops a byte order mark at the beginning of an XLS cell.
 BOOK_TEXT = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff\ufffe\uffff"), max_size=12
 )
