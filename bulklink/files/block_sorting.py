@@ -17,7 +17,7 @@ from bulklink.core.ledger import OutcomeBlock, Texts
 from bulklink.files.entries import pack_block, unpack_block
 
 #: Rows that are put together at once; also the grain in which rows are sorted.
-CHUNK_ROWS: Final = 1 << 14
+CHUNK_ROWS: Final = 1 << 13
 _WAITING_ROWS_MAX: Final = 1 << 16
 _SPILL_BYTES: Final = 8 << 20
 
