@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bulklink import linking
 from bulklink.connecting import Connection
 from bulklink.core.ledger import Ledger
-from bulklink.core.link_work import LinkWork
-from bulklink.core.work import Found, Settlement
+from bulklink.core.work import Found, Settlement, Work
 from bulklink.errors import ExitCode
 from bulklink.files.readers import InputTable
+from bulklink.first_pass import Task, ask_for_keys
 from bulklink.job import LoadedJob
 from bulklink.listener import Listener
 from bulklink.service.reading import Reader
@@ -27,21 +26,20 @@ READ_ROWS = 1_000
 
 
 async def foresee(
-    loaded: LoadedJob, plan: linking.LinkPlan, table: InputTable, connection: Connection, listener: Listener
+    loaded: LoadedJob, task: Task, table: InputTable, connection: Connection, listener: Listener
 ) -> Summary:
     """What a run would do now, as counts of outcomes; exit code 0 or 3."""
     with tempfile.TemporaryDirectory(prefix="bulklink-") as name:
-        intake = linking.Intake(plan, table, Path(name))
+        intake = task.intake(table, Path(name))
         blocks = list(intake.read())
-        if intake.books:
-            await linking.ask_for_keys(intake.books, connection.reader, connection.metadata)
-            blocks += intake.resolve()
+        await ask_for_keys(intake.books, connection.reader, connection.metadata)
+        blocks += intake.resolve()
         with intake.spool() as spool:
             ledger = Ledger(spool.n_rows)
             for block in blocks:
                 ledger.settle(block)
-            first = linking.judge(plan, spool, ledger, ledger.settle)
-            work = linking.link_work(plan, first, loaded.job.dataverse.api_url, [])
+            first = task.judge(spool, ledger, ledger.settle)
+            work = task.work(first, loaded.job.dataverse.api_url, [])
             counts = await _look(work, ledger, connection.reader)
             rows = spool.n_rows
     listener.note("dry run: nothing was sent")
@@ -57,7 +55,7 @@ async def foresee(
     return Summary(facts, None, exit_code)
 
 
-async def _look(work: LinkWork, ledger: Ledger, reader: Reader) -> Counter[Outcome]:
+async def _look(work: Work, ledger: Ledger, reader: Reader) -> Counter[Outcome]:
     """Read how the open rows stand and count what would become of them."""
     counts = ledger.counts()
     del counts[Outcome.NONE]
@@ -66,7 +64,7 @@ async def _look(work: LinkWork, ledger: Ledger, reader: Reader) -> Counter[Outco
     rows = [row for row in open_rows.tolist() if row not in ridden]
     for start in range(0, len(rows), READ_ROWS):
         part = rows[start : start + READ_ROWS]
-        for row, found in (await read_links(work, part, reader)).items():
+        for row, found in (await read_rows(work, part, reader)).items():
             settlement = work.decide(row, found)
             done = Outcome(int(work.success(np.array([row], np.int64))[0]))
             counts[settlement.outcome if settlement else done] += 1
@@ -76,8 +74,8 @@ async def _look(work: LinkWork, ledger: Ledger, reader: Reader) -> Counter[Outco
     return counts
 
 
-async def read_links(work: LinkWork, rows: list[int], reader: Reader) -> dict[int, Found]:
-    """How the links of these rows stand."""
+async def read_rows(work: Work, rows: list[int], reader: Reader) -> dict[int, Found]:
+    """How these rows stand."""
     questions = work.questions(rows)
     pages: dict[int, list[bytes]] = {}
     await reader.ask_pages(

@@ -5,64 +5,55 @@ Does not know: batches, sending, run directories.
 Source: the public contract (README, "Job file", "Outcomes").
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bulklink.core.facts import Table
 from bulklink.core.forms import choose_form, fitting_forms, operation_template
 from bulklink.core.groups import joined, kept_back
-from bulklink.core.key_values import Comparing
 from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.link_work import LinkWork
 from bulklink.core.packing import BusySide, bucket_count, bucket_of
-from bulklink.core.relationships import Cardinality, Relationship
-from bulklink.core.request import OPERATIONS_MAX
-from bulklink.core.resolving import KeyBook, KeyQuestion, KeyState, Match, batches
-from bulklink.core.table import Columns, GroupNumbers, LinkColumns, check_links
-from bulklink.core.wishes import Judgement, WishBook, Wishes, before_sending
+from bulklink.core.relationships import Cardinality, Intersect, Relationship
+from bulklink.core.resolving import KeyBook
+from bulklink.core.table import Columns, LinkColumns, check_links
+from bulklink.core.wishes import WishBook, Wishes, before_sending
 from bulklink.errors import JobError
 from bulklink.files.readers.model import InputTable, RawChunk
 from bulklink.files.spool import Spool, SpoolWriter
-from bulklink.job import PRIMARY_KEY, Job, Link, Side
+from bulklink.first_pass import (
+    SPAN_ROWS,
+    STATE_OUTCOMES,
+    FirstPass,
+    Intake,
+    Rows,
+    RowSide,
+    Settle,
+    chunks_of,
+    group_numbers,
+    may_be_meant,
+    row_namer,
+    row_side,
+    settle_open,
+    spans,
+    too_large,
+)
+from bulklink.job import Job, Link
 from bulklink.service.metadata import Metadata
-from bulklink.service.reading import Reader, in_parallel
 from bulklink.vocabulary import Action, Form, Isolation, Outcome
-
-#: Rows handled at once after the input was read.
-SPAN_ROWS: Final = 1 << 15
-
-Rows = NDArray[np.int64]
-Settle = Callable[[OutcomeBlock], None]
 
 _ACTIONS: Final[Mapping[str, Action]] = {
     "associate": Action.ASSOCIATE,
     "disassociate": Action.DISASSOCIATE,
     "clear": Action.CLEAR,
 }
-_STATE_OUTCOMES: Final[Mapping[KeyState, Outcome]] = {
-    KeyState.INVALID: Outcome.INVALID,
-    KeyState.UNRESOLVED: Outcome.UNRESOLVED,
-    KeyState.AMBIGUOUS: Outcome.AMBIGUOUS,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSide:
-    """How one side's record is found in a row: the columns of the input, and what they match.
-
-    name: from or to, as the relationship is read. told: as the job calls it; the other word if the pair is turned.
-    """
-
-    name: str
-    told: str
-    columns: tuple[int, ...]
-    headers: tuple[str, ...]
-    match: Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +62,7 @@ class LinkPlan:
 
     link: Link
     relationship: Relationship
-    sides: tuple[LinkSide, ...]
+    sides: tuple[RowSide, ...]
     action_column: int | None
     group_column: int | None
     forms: Mapping[Action, Form]
@@ -81,15 +72,67 @@ class LinkPlan:
         """Whether any side is named by something else than the records' ids."""
         return any(not side.match.is_primary_key for side in self.sides)
 
+    @property
+    def subject(self) -> str:
+        """One run at a time per relationship."""
+        return self.relationship.schema_name
 
-@dataclass(slots=True)
-class FirstPass:
-    """What the first pass leaves behind."""
+    @property
+    def words(self) -> dict[str, str]:
+        """What is asked for, for the report."""
+        relationship = self.relationship
+        sides = {side.name: ", ".join(side.headers) for side in self.sides}
+        return {
+            "relationship": relationship.schema_name,
+            "kind": relationship.cardinality.value,
+            "from": f"{relationship.from_table.logical_name} by {sides['from']}",
+            "to": f"{relationship.to_table.logical_name} by {sides.get('to', '-')}",
+            "navigation property": relationship.navigation_property,
+            "wire form": ", ".join(f"{action.name.lower()}: {form.value}" for action, form in self.forms.items()),
+        }
 
-    spool: Spool
-    judgement: Judgement
-    buckets: NDArray[np.uint16]
-    group_of: NDArray[np.int32] | None = None
+    @property
+    def key_headers(self) -> tuple[str, ...]:
+        """The columns that name the two records."""
+        return tuple(header for side in self.sides for header in side.headers)
+
+    @property
+    def notes(self) -> list[str]:
+        """Whether the pair is turned."""
+        relationship = self.relationship
+        if not relationship.turned:
+            return []
+        said = f"{self.link.relationship} is a navigation property of {relationship.from_table.logical_name}"
+        return [f"{said}, not of {self.link.from_.table}: the pairs are turned."]
+
+    def facts(self) -> str:
+        """The relationship, by which links are read."""
+        return json.dumps(asdict(self.relationship) | {"cardinality": self.relationship.cardinality.name})
+
+    def intake(self, table: InputTable, directory: Path) -> Intake:
+        """The reading of the input."""
+        return LinkIntake(self, table, directory)
+
+    def judge(self, spool: Spool, ledger: Ledger, settle: Settle) -> FirstPass:
+        """Settle repeats, contradictions and fallen groups; deal the rows into buckets."""
+        return judge(self, spool, ledger, settle)
+
+    def work(self, first: FirstPass, api_url: str, headers: Sequence[tuple[str, str]], tag: str = "") -> LinkWork:
+        """The engine's view of the job."""
+        templates = {
+            action: operation_template(form, self.relationship, api_url, action, headers, tag=tag)
+            for action, form in self.forms.items()
+        }
+        return LinkWork(
+            self.relationship,
+            lambda rows: read_wishes(first.spool, rows),
+            templates,
+            first.buckets,
+            first.judgement.riders,
+            self.link.skip_existing,
+            urlsplit(api_url).path,
+            row_namer(first.spool),
+        )
 
 
 def headers_used(job: Job, link: Link) -> list[str]:
@@ -128,23 +171,16 @@ def _form(relationship: Relationship, action: Action, form: Form, *, alone: bool
     return form if form in fitting_forms(relationship, action) else choose_form(relationship, action, Form.AUTO)
 
 
-async def _sides(link: Link, relationship: Relationship, table: InputTable, metadata: Metadata) -> list[LinkSide]:
+async def _sides(link: Link, relationship: Relationship, table: InputTable, metadata: Metadata) -> list[RowSide]:
     """The sides as the relationship is read: a pair that was given the wrong way round is turned here, once."""
     told = [("from", link.from_), *([("to", link.to)] if link.to else [])]
     if relationship.turned:
         told.reverse()
     names = ("from", "to")
-    return [await _side(name, word, side, table, metadata) for name, (word, side) in zip(names, told, strict=False)]
+    return [await row_side(name, word, side, table, metadata) for name, (word, side) in zip(names, told, strict=False)]
 
 
-async def _side(name: str, told: str, side: Side, table: InputTable, metadata: Metadata) -> LinkSide:
-    found = await metadata.table(side.table)
-    columns = [found.primary_id if column == PRIMARY_KEY else column for column in side.match]
-    match = await metadata.match(side.table, columns, side.where, Comparing(side.ignore_case, side.trim))
-    return LinkSide(name, told, tuple(table.column_index(header) for header in side.headers), side.headers, match)
-
-
-class Intake:
+class LinkIntake:
     """Reads the input once, spools it, and settles what needs no service."""
 
     def __init__(self, plan: LinkPlan, table: InputTable, directory: Path) -> None:
@@ -196,7 +232,7 @@ class Intake:
                     mine = numbers[name][rows]
                     ids[name] = resolution.ids[mine]
                     yield from self._not_resolved(name, rows, mine, resolution.states[mine])
-                for chunk, within in _chunks_of(draft, rows):
+                for chunk, within in chunks_of(draft, rows):
                     writer.write(
                         chunk,
                         from_ids=ids["from"][within],
@@ -211,7 +247,7 @@ class Intake:
     ) -> Iterator[OutcomeBlock]:
         book = self.books[name]
         told = next(side.told for side in self._plan.sides if side.name == name)
-        for state, outcome in _STATE_OUTCOMES.items():
+        for state, outcome in STATE_OUTCOMES.items():
             hit = states == state
             if hit.any():
                 texts = {number: f"{told}: {book.message(number)}" for number in set(numbers[hit].tolist())}
@@ -232,25 +268,6 @@ def _columns_of(plan: LinkPlan) -> LinkColumns:
     )
 
 
-async def ask_for_keys(books: Mapping[str, KeyBook], reader: Reader, metadata: Metadata) -> None:
-    """Ask the service what the keys of all sides mean."""
-    for book in books.values():
-        count = await metadata.record_count(book.match.table.logical_name) if len(book) > 10_000 else None
-        if book.is_whole_table_cheaper(count):
-            question = book.whole_table(reader.api_path)
-            await reader.ask_pages([question.request], _taking(book, [question]))
-            continue
-
-        async def ask(questions: list[KeyQuestion], book: KeyBook = book) -> None:
-            await reader.ask_pages([one.request for one in questions], _taking(book, questions))
-
-        await in_parallel(batches(book.questions(reader.api_path)), ask)
-
-
-def _taking(book: KeyBook, questions: Sequence[KeyQuestion]) -> Callable[[int, bytes], None]:
-    return lambda k, page: book.take(questions[k], page)
-
-
 # -- judging -----------------------------------------------------------------------------------------------------------
 
 
@@ -260,46 +277,26 @@ def judge(plan: LinkPlan, spool: Spool, ledger: Ledger, settle: Settle) -> First
     Pure in spool and ledger: a run that resumes judges the same again, and only open rows are settled.
     """
     name_row = row_namer(spool)
-    eligible = ~np.isin(ledger.outcomes, _OUT_BY_THEMSELVES)
+    eligible = may_be_meant(ledger)
     book, busy = WishBook(plan.relationship.cardinality, spool.n_rows), BusySide()
-    for span in _spans(spool.n_rows):
+    for span in spans(spool.n_rows):
         rows = span[eligible[span]]
         wishes = read_wishes(spool, rows)
         book.add(rows, wishes)
         busy.add(wishes.from_ids, wishes.to_ids)
     judgement = book.judge(lambda rows: read_wishes(spool, rows), name_row)
     for block in judgement.settled:
-        _settle_open(block, ledger, settle)
+        settle_open(block, ledger, settle)
     group_of = None
     if plan.group_column is not None:
         group_of = joined(group_numbers(spool, plan.group_column), judgement.riders)
-        _settle_open(_too_large(group_of, ledger), ledger, settle)
-        _settle_open(kept_back(group_of, ledger, name_row), ledger, settle)
+        settle_open(too_large(group_of, ledger), ledger, settle)
+        settle_open(kept_back(group_of, ledger, name_row), ledger, settle)
     buckets = np.zeros(spool.n_rows, np.uint16)
     count = bucket_count(spool.n_rows)
-    for rows in _spans(spool.n_rows):
+    for rows in spans(spool.n_rows):
         buckets[rows] = bucket_of(spool.to_ids(rows) if busy.is_to else spool.from_ids(rows), count)
     return FirstPass(spool, judgement, buckets, group_of)
-
-
-def link_work(
-    plan: LinkPlan, first: FirstPass, api_url: str, headers: Sequence[tuple[str, str]], tag: str = ""
-) -> LinkWork:
-    """The engine's view of the job."""
-    templates = {
-        action: operation_template(form, plan.relationship, api_url, action, headers, tag=tag)
-        for action, form in plan.forms.items()
-    }
-    return LinkWork(
-        plan.relationship,
-        lambda rows: read_wishes(first.spool, rows),
-        templates,
-        first.buckets,
-        first.judgement.riders,
-        plan.link.skip_existing,
-        "/" + api_url.split("/", 3)[3],
-        row_namer(first.spool),
-    )
 
 
 def read_wishes(spool: Spool, rows: Rows) -> Wishes:
@@ -307,68 +304,21 @@ def read_wishes(spool: Spool, rows: Rows) -> Wishes:
     return Wishes(spool.from_ids(rows), spool.to_ids(rows), spool.actions(rows))
 
 
-def row_namer(spool: Spool) -> Callable[[int], str]:
-    """What people call a row: its number, with file and sheet if there are several."""
-
-    def name(row: int) -> str:
-        number = int(spool.row_numbers(row, row + 1)[0])
-        places = spool.places(row, row + 1)
-        where = " / ".join(str(places.column(k)[0]) for k in range(places.num_columns) if str(places.column(k)[0]))
-        return f"row {number} of {where}" if where else f"row {number}"
-
-    return name
-
-
-def group_numbers(spool: Spool, column: int) -> NDArray[np.int32]:
-    """(rows,) the number of each row's group; a row without a group value is a group by itself."""
-    numbers = GroupNumbers()
-    found = [
-        numbers.number(spool.cells(start, start + SPAN_ROWS).column(column))
-        for start in range(0, spool.n_rows, SPAN_ROWS)
-    ]
-    return np.concatenate(found) if found else np.zeros(0, np.int32)
-
-
-def _too_large(group_of: NDArray[np.int32], ledger: Ledger) -> OutcomeBlock:
-    open_rows = ledger.open_rows()
-    sizes = np.bincount(group_of[open_rows], minlength=int(group_of.max(initial=-1)) + 1)
-    rows = open_rows[sizes[group_of[open_rows]] > OPERATIONS_MAX]
-    messages = [
-        f"its group has {sizes[group_of[row]]} rows; one change set takes {OPERATIONS_MAX}" for row in rows.tolist()
-    ]
-    return before_sending(rows, Outcome.INVALID, message=messages)
-
-
-def _settle_open(block: OutcomeBlock, ledger: Ledger, settle: Settle) -> None:
-    """Settle the rows of a block that are open still."""
-    is_open = ledger.outcomes[block.rows] == 0
-    if not is_open.any():
-        return
-    messages = block.message
-    if isinstance(messages, list):
-        messages = [text for text, wanted in zip(messages, is_open.tolist(), strict=True) if wanted]
-    kept = before_sending(block.rows[is_open], Outcome.NONE, message=messages)
-    kept.outcome = block.outcome[is_open]
-    kept.refers_to = block.refers_to[is_open] if block.refers_to is not None else None
-    settle(kept)
-
-
-_OUT_BY_THEMSELVES: Final = np.array([Outcome.INVALID, Outcome.UNRESOLVED, Outcome.AMBIGUOUS], np.uint8)
-
-
-def _spans(rows: int) -> Iterator[Rows]:
-    for start in range(0, rows, SPAN_ROWS):
-        yield np.arange(start, min(start + SPAN_ROWS, rows))
-
-
-def _chunks_of(spool: Spool, rows: Rows) -> Iterator[tuple[RawChunk, slice]]:
-    """The spooled rows again as chunks of one file and sheet each, and their place among `rows`."""
-    start, stop = int(rows[0]), int(rows[-1]) + 1
-    table, places = spool.cells(start, stop), spool.places(start, stop)
-    names = list(zip(*(places.column(k).to_pylist() for k in range(places.num_columns)), strict=True))
-    cuts = [0, *(k for k in range(1, len(names)) if names[k] != names[k - 1]), len(rows)]
-    for begin, end in pairwise(cuts):
-        file, sheet = names[begin] if names else ("", "")
-        within = slice(begin, end)
-        numbers = spool.row_numbers(start + begin, start + end)
-        yield RawChunk(table.slice(begin, end - begin), numbers, file, sheet, start + begin), within
+def work_for_reading(facts: str, spool: Spool, api_path: str) -> LinkWork:
+    """The rows of an earlier run, to be read back only. facts: what `LinkPlan.facts` wrote."""
+    values = json.loads(facts)
+    values["cardinality"] = Cardinality[values["cardinality"]]
+    for side in ("from_table", "to_table"):
+        values[side] = Table(**values[side])
+    values["intersect"] = Intersect(**values["intersect"]) if values["intersect"] else None
+    nowhere = np.zeros(spool.n_rows, np.uint16)
+    return LinkWork(
+        Relationship(**values),
+        lambda rows: read_wishes(spool, rows),
+        {},
+        nowhere,
+        {},
+        "never",
+        api_path,
+        row_namer(spool),
+    )

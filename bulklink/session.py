@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import numpy as np
 
-from bulklink import linking
+from bulklink import tasks
 from bulklink.connecting import Connection, operation_headers
 from bulklink.core.change_set_size import ChangeSetSizer
 from bulklink.core.engine import Engine
@@ -35,6 +35,7 @@ from bulklink.files.row_outcomes import RowOutcomes
 from bulklink.files.run_directory import JOURNAL, LOG, SPOOL, prune
 from bulklink.files.spool import Spool
 from bulklink.finishing import finish, write_files
+from bulklink.first_pass import FirstPass, Settle, Task, ask_for_keys
 from bulklink.foreseeing import foresee
 from bulklink.job import Job, LoadedJob, RunOptions, next_deadline
 from bulklink.listener import Listener, RunFacts
@@ -43,7 +44,7 @@ from bulklink.progress import ProgressMeter
 from bulklink.run import Clock, Interruption, Run, SystemClock
 from bulklink.run_place import PHASE, SENDING, Identity, RunPlace, choose_place, fingerprint_of
 from bulklink.summary import Summary
-from bulklink.superseding import RELATIONSHIP, relationship_to_text, supersede
+from bulklink.superseding import FACTS, supersede
 from bulklink.vocabulary import UNFINISHED, Before, Isolation, Outcome
 
 if TYPE_CHECKING:
@@ -70,30 +71,26 @@ class Session:
 
     async def run(self) -> Summary:
         """The whole run. Raises BulklinkError if it ended before there was anything to write files about."""
-        link = self.job.links[0]
-        table = self._open_input(linking.headers_used(self.job, link))
+        table = self._open_input(tasks.headers_used(self.job))
         async with Connection(self.loaded, self.env, self.listener, self.clock, self.credential) as connection:
             await connection.who_am_i()
-            plan = await linking.plan_link(self.job, link, table, connection.metadata)
-            if plan.relationship.turned:
-                self.listener.note(
-                    f"{link.relationship} is a navigation property of {plan.relationship.from_table.logical_name}, "
-                    f"not of {link.from_.table}: the pairs are turned."
-                )
+            task = await tasks.plan(self.job, table, connection.metadata)
+            for note in task.notes:
+                self.listener.note(note)
             if self.options.dry_run:
-                return await foresee(self.loaded, plan, table, connection, self.listener)
+                return await foresee(self.loaded, task, table, connection, self.listener)
             identity = Identity(
                 self.job.dataverse.url,
                 self.job.name,
-                fingerprint_of(table.fingerprint, self.job.fingerprint_parts(), plan.relationship.schema_name),
+                fingerprint_of(table.fingerprint, self.job.fingerprint_parts(), task.subject),
             )
             base = self.loaded.resolve(self.job.report.dir)
             wall_s = self.clock.wall()
             # The lock comes first: whoever holds it may be writing to the very run that this one would resume.
-            with locked(identity.organisation, plan.relationship.schema_name, base, wall_s):
+            with locked(identity.organisation, task.subject, base, wall_s):
                 resume_within_s = self.job.send.resume_within
                 place = choose_place(base, identity, self.options, wall_s, resume_within_s)
-                return await self._run_in(place, identity, plan, table, connection)
+                return await self._run_in(place, identity, task, table, connection)
 
     def _open_input(self, headers: list[str]) -> InputTable:
         if self.frame is not None:
@@ -107,7 +104,7 @@ class Session:
         return table
 
     async def _run_in(
-        self, place: RunPlace, identity: Identity, plan: linking.LinkPlan, table: InputTable, connection: Connection
+        self, place: RunPlace, identity: Identity, task: Task, table: InputTable, connection: Connection
     ) -> Summary:
         report = self.job.report
         if place.is_over:
@@ -118,12 +115,12 @@ class Session:
             await supersede(old, connection.reader, self.job.send.settle_after, anyio.sleep)
             self.listener.note(f"The unfinished run {old.directory} is closed: this run takes its place.")
         redact = Redactor(connection.secrets)
-        with EventLog(place.directory / LOG, redact) as log, self._journal(place, identity, plan) as journal:
+        with EventLog(place.directory / LOG, redact) as log, self._journal(place, identity, task) as journal:
             self.listener = LoggedListener(self.listener, log)
             log.write("began", job=identity.job, organisation=identity.organisation, resumed=place.resumes)
             journal.record(events=[Event(self.clock.wall(), EventKind.SESSION)])
             try:
-                summary = await self._work(place, plan, table, connection, journal)
+                summary = await self._work(place, task, table, connection, journal)
             except BulklinkError as error:
                 log.write("error", message=str(error), exit_code=int(error.exit_code))
                 raise
@@ -133,7 +130,7 @@ class Session:
             prune(self.loaded.resolve(report.dir), identity.job, report.keep)
         return summary
 
-    def _journal(self, place: RunPlace, identity: Identity, plan: linking.LinkPlan) -> Journal:
+    def _journal(self, place: RunPlace, identity: Identity, task: Task) -> Journal:
         path = place.directory / JOURNAL
         if place.resumes:
             return Journal.open(path)
@@ -141,23 +138,21 @@ class Session:
             run_id=place.directory.name,
             job=identity.job,
             organisation=identity.organisation,
-            relationship=plan.relationship.schema_name,
+            relationship=task.subject,
             fingerprint=identity.fingerprint,
             started=iso(self.clock.wall()),
             rows=0,
-            task=_task(plan),
+            task=task.words,
             settings=self.loaded.settings_by_key(),
             environment={"environment": identity.organisation},
-            key_headers=tuple(header for side in plan.sides for header in side.headers),
+            key_headers=task.key_headers,
             chosen=self.options.run_dir is not None,
             retry_of=place.retry_of.about.run_id if place.retry_of else "",
         )
-        return Journal.create(
-            path, about.to_meta() | {PHASE: "reading", RELATIONSHIP: relationship_to_text(plan.relationship)}
-        )
+        return Journal.create(path, about.to_meta() | {PHASE: "reading", FACTS: task.facts()})
 
     async def _work(
-        self, place: RunPlace, plan: linking.LinkPlan, table: InputTable, connection: Connection, journal: Journal
+        self, place: RunPlace, task: Task, table: InputTable, connection: Connection, journal: Journal
     ) -> Summary:
         """First pass (unless it was done by an earlier process), second pass, files."""
         report = self.job.report
@@ -165,7 +160,7 @@ class Session:
             spool = Spool.open(place.directory / SPOOL)
             ledger = _replayed(journal, spool.n_rows)
         else:
-            spool = await self._read_input(place, plan, table, connection, journal)
+            spool = await self._read_input(place, task, table, connection, journal)
             ledger = Ledger(spool.n_rows)
             if place.retry_of:
                 _take_over(place.retry_of.directory, journal, ledger)
@@ -176,25 +171,24 @@ class Session:
                 ledger.settle(block)
                 journal.record(settled=[block])
 
-            first = linking.judge(plan, spool, ledger, settle)
+            first = task.judge(spool, ledger, settle)
             if not place.resumes:
                 stopped = self._guarded(table, ledger, settle)
                 journal.set_meta(**self._about_input(journal, table, spool), **{PHASE: SENDING})
                 if stopped:
                     return finish(place.directory, spool, journal, stopped, report.outcomes, html=report.html)
-            error = await self._send(place, plan, first, ledger, connection, journal)
+            error = await self._send(place, task, first, ledger, connection, journal)
             return finish(place.directory, spool, journal, error, report.outcomes, html=report.html)
 
     async def _read_input(
-        self, place: RunPlace, plan: linking.LinkPlan, table: InputTable, connection: Connection, journal: Journal
+        self, place: RunPlace, task: Task, table: InputTable, connection: Connection, journal: Journal
     ) -> Spool:
-        intake = linking.Intake(plan, table, place.directory)
+        intake = task.intake(table, place.directory)
         for block in intake.read():
             journal.record(settled=[block])
-        if intake.books:
-            await linking.ask_for_keys(intake.books, connection.reader, connection.metadata)
-            for block in intake.resolve():
-                journal.record(settled=[block])
+        await ask_for_keys(intake.books, connection.reader, connection.metadata)
+        for block in intake.resolve():
+            journal.record(settled=[block])
         return intake.spool()
 
     def _about_input(self, journal: Journal, table: InputTable, spool: Spool) -> dict[str, str]:
@@ -207,7 +201,7 @@ class Session:
         meta = replace(about, rows=spool.n_rows, inputs=inputs).to_meta()
         return {key: value for key, value in meta.items() if key.startswith("about.")}
 
-    def _guarded(self, table: InputTable, ledger: Ledger, settle: linking.Settle) -> GuardStop | None:
+    def _guarded(self, table: InputTable, ledger: Ledger, settle: Settle) -> GuardStop | None:
         """Hold everything back if a guard rail says so."""
         guard, counts = self.job.guard, ledger.counts()
         unresolved = counts[Outcome.UNRESOLVED] + counts[Outcome.AMBIGUOUS]
@@ -230,14 +224,14 @@ class Session:
     async def _send(
         self,
         place: RunPlace,
-        plan: linking.LinkPlan,
-        first: linking.FirstPass,
+        task: Task,
+        first: FirstPass,
         ledger: Ledger,
         connection: Connection,
         journal: Journal,
     ) -> BulklinkError | None:
         headers = operation_headers(self.job.dataverse)
-        work = linking.link_work(plan, first, self.job.dataverse.api_url, headers)
+        work = task.work(first, self.job.dataverse.api_url, headers)
         groups = Groups(first.group_of, first.buckets) if first.group_of is not None else None
         engine = Engine(work, ledger, self._settings(ledger, journal), connection.pace, self._sizer(), groups)
         self._resume_doubts(engine, journal)
@@ -339,18 +333,3 @@ def _part(block: OutcomeBlock, chosen: Any) -> OutcomeBlock:
         request_id=some(block.request_id),
         refers_to=block.refers_to[chosen] if block.refers_to is not None else None,
     )
-
-
-def _task(plan: linking.LinkPlan) -> dict[str, str]:
-    """What is asked for, in words for the report."""
-    relationship = plan.relationship
-    sides = {side.name: ", ".join(side.headers) for side in plan.sides}
-    forms = ", ".join(f"{action.name.lower()}: {form.value}" for action, form in plan.forms.items())
-    return {
-        "relationship": relationship.schema_name,
-        "kind": relationship.cardinality.value,
-        "from": f"{relationship.from_table.logical_name} by {sides['from']}",
-        "to": f"{relationship.to_table.logical_name} by {sides.get('to', '-')}",
-        "navigation property": relationship.navigation_property,
-        "wire form": forms,
-    }

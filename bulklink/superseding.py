@@ -5,18 +5,13 @@ Does not know: what the new run does.
 Source: the public contract (README, "Running again").
 """
 
-import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import Final
 
 import numpy as np
 
-from bulklink.core.facts import Table
 from bulklink.core.ledger import Ledger
-from bulklink.core.link_work import LinkWork
-from bulklink.core.relationships import Cardinality, Intersect, Relationship
 from bulklink.core.settling import Settler
 from bulklink.core.work import Found, Settlement, Why
 from bulklink.files.about_run import RunEnd, RunState, iso
@@ -24,29 +19,14 @@ from bulklink.files.journal import Journal
 from bulklink.files.run_directory import JOURNAL, SPOOL, PastRun
 from bulklink.files.spool import Spool
 from bulklink.finishing import write_files
-from bulklink.foreseeing import read_links
-from bulklink.linking import read_wishes, row_namer
+from bulklink.foreseeing import read_rows
 from bulklink.service.reading import Reader
+from bulklink.tasks import work_for_reading
 from bulklink.vocabulary import Before, Outcome
 
-#: The journal's fact that says how a run's links are read.
-RELATIONSHIP: Final = "relationship"
+#: The journal's fact that says how a run's rows are read back.
+FACTS: Final = "facts"
 READ_ROWS: Final = 500
-
-
-def relationship_to_text(relationship: Relationship) -> str:
-    """The relationship for the journal."""
-    return json.dumps(asdict(relationship) | {"cardinality": relationship.cardinality.name})
-
-
-def relationship_from_text(text: str) -> Relationship:
-    """What `relationship_to_text` wrote."""
-    values = json.loads(text)
-    values["cardinality"] = Cardinality[values["cardinality"]]
-    for side in ("from_table", "to_table"):
-        values[side] = Table(**values[side])
-    values["intersect"] = Intersect(**values["intersect"]) if values["intersect"] else None
-    return Relationship(**values)
 
 
 async def supersede(
@@ -73,15 +53,11 @@ async def supersede(
 
 
 async def _settle(rows: list[int], first: list[Found], journal: Journal, spool: Spool, reader: Reader) -> None:
-    relationship = relationship_from_text(journal.meta(RELATIONSHIP))
-    nowhere = np.zeros(spool.n_rows, np.uint16)
-    work = LinkWork(
-        relationship, lambda some: read_wishes(spool, some), {}, nowhere, {}, "never", reader.api_path, row_namer(spool)
-    )
+    work = work_for_reading(journal.meta(FACTS), spool, reader.api_path)
     settler = Settler(work, Ledger(spool.n_rows), np.ones(spool.n_rows, np.uint8))
     known_before = dict(zip(rows, first, strict=True))
     for start in range(0, len(rows), READ_ROWS):
-        for row, now in (await read_links(work, rows[start : start + READ_ROWS], reader)).items():
+        for row, now in (await read_rows(work, rows[start : start + READ_ROWS], reader)).items():
             known = known_before[row]
             before = None if known.before is Before.UNKNOWN else known
             settlement = work.after_reading(row, now, before, Why.DOUBT)

@@ -33,8 +33,8 @@ IMPORT_LINE = (
     "files.*",
     "service.*",
     # Runs.
-    "summary", "gate", "logged", "run_place", "run", "connecting", "linking", "progress", "finishing", "foreseeing",
-    "superseding", "session", "api",
+    "summary", "gate", "logged", "run_place", "run", "connecting", "first_pass", "linking", "tasks",
+    "progress", "finishing", "foreseeing", "superseding", "session", "api",
     # The front door.
     "cli.*", "__main__",
 )  # fmt: skip

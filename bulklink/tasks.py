@@ -1,0 +1,31 @@
+"""Which kind of job a job is.
+
+Owns: the way from a job to its task, and back from an earlier run's facts to its rows.
+Does not know: how any kind is done.
+"""
+
+from bulklink import linking
+from bulklink.core.work import Work
+from bulklink.errors import JobError
+from bulklink.files.readers import InputTable
+from bulklink.files.spool import Spool
+from bulklink.first_pass import Task
+from bulklink.job import Job
+from bulklink.service.metadata import Metadata
+
+
+def headers_used(job: Job) -> list[str]:
+    """The headers that the input must have."""
+    if job.links:
+        return linking.headers_used(job, job.links[0])
+    raise JobError(f"[{job.kind}] jobs are not available yet.")
+
+
+async def plan(job: Job, table: InputTable, metadata: Metadata) -> Task:
+    """Fit a job to its input and its environment. Raises errors with exit code 2."""
+    return await linking.plan_link(job, job.links[0], table, metadata)
+
+
+def work_for_reading(facts: str, spool: Spool, api_path: str) -> Work:
+    """The rows of an earlier run, to be read back only. facts: what its `Task.facts` wrote."""
+    return linking.work_for_reading(facts, spool, api_path)
