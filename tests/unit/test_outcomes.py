@@ -207,6 +207,13 @@ def test_a_row_sent_again_after_it_was_given_back_is_in_doubt(write):
     assert (run.column("outcome"), run.column("message")) == (["associated"], ["settled"])
 
 
+def test_of_two_things_said_about_a_row_the_later_counts(write):
+    earlier = block([0, 1, 2], Outcome.NOT_ATTEMPTED, message=["stopped 0", "stopped 1", "stopped 2"])
+    later = block([2, 1], message=["done 2", "done 1"], attempts=1)
+    run = write(cells(3), settled=[earlier, later])
+    assert run.column("message") == ["stopped 0", "done 1", "done 2"]
+
+
 def test_what_the_engine_says_about_a_doubt_is_kept(write):
     run = write(cells(1), sent=[batch(1, [0])], settled=[block([0], Outcome.IN_DOUBT, message="answer lost at 12:45")])
     assert run.column("message") == ["answer lost at 12:45"]
