@@ -72,7 +72,7 @@ class PaceGate:
         if reply is None:
             # A lost read left nothing in doubt, and says nothing about the size of batches.
             return ReplyFacts(number, operations, sent_s, now_s, status=0, is_read=True)
-        answer = read_answer(reply.status, reply.headers, b"", reply.headers, keep_body=False)
+        answer = read_answer(reply.status, reply.headers, reply.body, reply.headers, keep_body=False)
         hint = reply.headers.get("x-ms-dop-hint", "")
         throttled = reply.status == 429
         return ReplyFacts(

@@ -10,6 +10,7 @@ fault; into doubt after a lost answer, until a read settles it or proves after `
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import inf
 from typing import Final
 
@@ -27,7 +28,7 @@ from bulklink.core.packing import Draw, Line, Locks, Supply, set_sizes
 from bulklink.core.reply import BatchReply, read_batch_reply, read_read_reply
 from bulklink.core.request import batch_headers, write_batch, write_read_batch
 from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Step, Wait, before_columns
-from bulklink.core.verdict import Verdict, verdict_of
+from bulklink.core.verdict import Verdict, throttling, verdict_of
 from bulklink.core.work import Found, Why, Work
 from bulklink.errors import BooksError, BulklinkError, StoppedEarly
 from bulklink.vocabulary import Before
@@ -197,16 +198,15 @@ class Engine:
             if maximum:
                 self._pace.batch_size_refused(maximum)
         else:
-            self.change_sets_rolled_back += len(reply.blame) + len(reply.unblamed)
+            self.change_sets_rolled_back += _rolled_back(flight.sizes, reply)
             self.fates.answered(flight.rows, flight.sizes, reply, now_s)
         if self.fates.stop_reason:
             self.stop(self.fates.stop_reason)
-        if self.fates.desk.waiting(Why.REFUSED) and self._refused_look_s == inf:
-            self._refused_look_s = now_s + REFUSED_LOOK_WAIT_S
 
     def _round_answered(self, one: Round, reply: BatchReply, now_s: float) -> None:
-        if reply.refused is not None and self._throttled(reply):
-            self.fates.desk.again(one, now_s)
+        if reply.refused is not None and (self._throttled(reply) or reply.refused.status >= 500):
+            # Nobody's fault: the pace and the patience with an unreachable service decide when it is asked again.
+            self.fates.desk.again(one, now_s + self._reach.pause_s())
             return
         self.fates.read(one, reply, now_s)
         if self.fates.stop_reason:
@@ -217,11 +217,10 @@ class Engine:
         return reply.refused is not None and verdict_of(reply.refused) is Verdict.THROTTLED
 
     def _learn(self, flight: _Flight, status: int, reply: BatchReply | None, now_s: float, *, lost: bool) -> None:
-        throttled = reply is not None and self._throttled(reply)
-        refused = reply.refused if reply is not None else None
-        smaller = reply is not None and any(
-            verdict_of(answer) is Verdict.RETRY_SMALLER for answer in reply.answers.values() if answer.status >= 500
-        )
+        limit = throttling(reply) if reply is not None else None
+        retry_after_s = limit.retry_after_s if limit is not None else None
+        if retry_after_s is None and reply is not None:
+            retry_after_s = reply.retry_after_s
         operations = len(flight.round.open) if flight.round is not None else len(flight.rows)
         self._pace.replied(
             ReplyFacts(
@@ -230,15 +229,15 @@ class Engine:
                 sent_s=flight.sent_s,
                 received_s=now_s,
                 status=status,
-                throttled_code=(refused.code if throttled and refused else ""),
-                retry_after_s=refused.retry_after_s if throttled and refused else None,
+                throttled_code=limit.code if limit is not None else "",
+                retry_after_s=retry_after_s,
                 dop_hint=reply.dop_hint if reply is not None else None,
                 lost=lost,
-                smaller=smaller,
+                smaller=reply is not None and _wants_smaller(reply),
                 is_read=flight.round is not None,
             )
         )
-        if reply is not None and refused is None and flight.round is None and self._groups is None:
+        if reply is not None and reply.refused is None and flight.round is None and self._groups is None:
             rolled_back = bool(reply.blame or reply.unblamed)
             self._sizer.learned(max(flight.sizes), operations, now_s - flight.sent_s, rolled_back=rolled_back)
 
@@ -282,7 +281,10 @@ class Engine:
 
     def _read_step(self, now_s: float) -> Send | None:
         desk = self.fates.desk
+        desk.wake(now_s)
         refused = desk.waiting(Why.REFUSED)
+        if refused and self._refused_look_s == inf:
+            self._refused_look_s = now_s + REFUSED_LOOK_WAIT_S
         idle = not (self._supply and self._supply.left) and not self.fates.open.sendable
         if refused and not (idle or refused >= LOOK_ROWS or now_s >= self._refused_look_s):
             return None
@@ -357,3 +359,18 @@ class Engine:
         until_s = min(due, default=inf)
         until_s = min(max(until_s, now_s), self._settings.deadline_s)
         return Wait(until_s, self.fates.why_waiting() if not self._flights else "waiting for answers")
+
+
+def _rolled_back(sizes: list[int], reply: BatchReply) -> int:
+    """Change sets that fell because of one of their rows; a row that goes alone takes nobody with it."""
+    starts = accumulate(sizes, initial=0)
+    return sum(
+        size > 1 and (start in reply.blame or start in reply.unblamed)
+        for start, size in zip(starts, sizes, strict=False)
+    )
+
+
+def _wants_smaller(reply: BatchReply) -> bool:
+    """Whether the database timed out over some of it."""
+    said = (*reply.answers.values(), *reply.unblamed.values())
+    return any(verdict_of(answer) is Verdict.RETRY_SMALLER for answer in said)

@@ -234,6 +234,9 @@ class Fates:
             self.desk.ask(Why.FIRST, [row])
 
     def _throttled(self, row: int, answer: Answer, now_s: float) -> float:
+        if not self.open.throttled(row, now_s):
+            self._has_had_its_share(row, answer, now_s)
+            return now_s
         due_s = now_s + (answer.retry_after_s if answer.retry_after_s is not None else backoff_s(1, 0.5))
         self.open.put_back([row], due_s, alone=True)
         return due_s
@@ -244,12 +247,15 @@ class Fates:
         if due_s is not None:
             self.open.put_back([row], due_s, alone=True)
             return due_s
+        self._has_had_its_share(row, answer, now_s)
+        return now_s
+
+    def _has_had_its_share(self, row: int, answer: Answer | None, now_s: float) -> None:
+        """Enough of sending: if an earlier one may have taken effect, only readings can tell now."""
         if row in self.open.doubted:
-            # Enough of sending: only readings can tell now.
             self.open.doubts.add([row], now_s, self.open.doubted[row])
         else:
             self._exhausted(row, answer)
-        return now_s
 
     def _exhausted(self, row: int, answer: Answer | None) -> None:
         said = f": {answer.message}" if answer and answer.message else ""
@@ -330,8 +336,8 @@ class Fates:
                 self.open.doubts.look_later(row, now_s)
             if answer is not None and not failure.is_passing:
                 self._cannot_settle_doubts(answer)
-        elif failure.is_passing and self.open.fault(row, now_s) is not None:
-            self.desk.ask(why, [row])
+        elif failure.is_passing and (due_s := self.open.fault(row, now_s)) is not None:
+            self.desk.ask_later(why, row, due_s)
         elif why is Why.REFUSED:
             self._refused_for_good(row, self.open.refused.pop(row), now_s)
         elif self._work.may_send_unread(row):

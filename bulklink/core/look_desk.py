@@ -4,6 +4,7 @@ Owns: rounds of questions with their pages, until every question of a round is a
 Does not know: what the findings mean, when to ask, how batches are written.
 """
 
+import heapq
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -49,10 +50,21 @@ class LookDesk:
         self._work = work
         self._queues: dict[Why, deque[int]] = {why: deque() for why in Why}
         self._rounds: deque[tuple[float, Round]] = deque()
+        self._later: list[tuple[float, Why, int]] = []
 
     def ask(self, why: Why, rows: Sequence[int]) -> None:
         """Queue rows for reading."""
         self._queues[why].extend(rows)
+
+    def ask_later(self, why: Why, row: int, due_s: float) -> None:
+        """Queue a row for reading, not before `due_s`."""
+        heapq.heappush(self._later, (due_s, why, row))
+
+    def wake(self, now_s: float) -> None:
+        """Rows whose pause is over join their queues."""
+        while self._later and self._later[0][0] <= now_s:
+            _, why, row = heapq.heappop(self._later)
+            self._queues[why].append(row)
 
     def waiting(self, why: Why) -> int:
         """How many rows wait to be read for this reason."""
@@ -61,7 +73,7 @@ class LookDesk:
     @property
     def is_busy(self) -> bool:
         """Whether anything waits to be read."""
-        return bool(self._rounds or any(self._queues.values()))
+        return bool(self._rounds or self._later or any(self._queues.values()))
 
     def next_round(self, now_s: float) -> Round | None:
         """The next round to send: a page or a repetition that is due, else a new one."""
@@ -75,8 +87,9 @@ class LookDesk:
         return None
 
     def next_due_s(self) -> float | None:
-        """When the next postponed round is due, if there is one."""
-        return self._rounds[0][0] if self._rounds else None
+        """When the next postponed round or row is due, if there is one."""
+        moments = [queue[0][0] for queue in (self._rounds, self._later) if queue]
+        return min(moments, default=None)
 
     def again(self, one: Round, due_s: float) -> None:
         """Send what is still open of a round again, not before `due_s`."""

@@ -115,6 +115,14 @@ class OpenRows:
         self.retried += 1
         return now_s + backoff_s(count + 1, _jitter(row, count))
 
+    def throttled(self, row: int, now_s: float) -> bool:
+        """The row met a limit of the service, however often: whether it may go on waiting for its turn."""
+        _, first_s = self._faults.setdefault(row, (0, now_s))
+        if now_s - first_s >= ROW_TIME_MAX_S:
+            return False
+        self.retried += 1
+        return True
+
     def faults(self, row: int) -> int:
         """How many passing faults the row has met."""
         return self._faults.get(row, (0, 0.0))[0]

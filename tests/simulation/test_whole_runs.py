@@ -18,6 +18,7 @@ SEEDS = int(os.environ.get("BULKLINK_SEEDS", "300"))
 
 STORM = {
     "throttle": 0.08,
+    "throttle_part": 0.03,
     "reset_before": 0.06,
     "reset_after": 0.06,
     "not_sent": 0.03,

@@ -374,14 +374,18 @@ class World:
                 return name
         return "well"
 
-    def _execute(self, step):
+    def _execute(self, step, before_operation=None, before_commit=None):
         status, headers, body = run_batch(
             self.service,
             {name.lower(): value for name, value in step.headers.items()},
             step.body,
             API_URL,
             self.plan.toggles,
-            BatchHooks(new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))), before_operation=self._plug_in),
+            BatchHooks(
+                new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))),
+                before_operation=before_operation or self._plug_in,
+                before_commit=before_commit,
+            ),
         )
         self.executed_operations += len(step.rows)
         return status, {name.lower(): value for name, value in headers}, body
@@ -464,27 +468,41 @@ class World:
 
     def _do_deadlock(self, engine, step, latency_s):
         """One operation of the batch loses a deadlock; its change set is rolled back."""
+        text = " Sql error: Generic SQL error. CRM ErrorCode: -2147204784 Sql Number: 1205"
+        victim = self._victim(step, lambda: ODataError(500, "0x80044150", text))
+        self._answer(engine, step, latency_s, self._execute(step, victim))
+
+    def _do_throttle_part(self, engine, step, latency_s):
+        """A service protection limit is met in the middle of a batch: it holds for everybody."""
+        pause_s = self.random.choice([1, 5, 30])
+        refusal = ODataError(429, "0x80072321", "Combined execution time exceeded.")
+        seen = []
+
+        def note():
+            seen.append(True)
+            return refusal
+
+        status, headers, body = self._execute(step, self._victim(step, note))
+
+        def deliver():
+            self.in_flight_buckets.pop(step.number, None)
+            if seen:
+                self.blocked_until_s = max(self.blocked_until_s, self.now_s + pause_s)
+            engine.replied(step.number, status, headers | {"retry-after": str(pause_s)}, body, self.now_s)
+
+        self._later(latency_s, deliver)
+
+    def _victim(self, step, refusal):
+        """A hook that refuses one operation of the batch."""
         victim = self.random.randrange(max(1, len(step.rows)))
         seen = itertools.count()
 
         def before_operation(request):
             if request.method != "GET" and next(seen) == victim:
-                text = " Sql error: Generic SQL error. CRM ErrorCode: -2147204784 Sql Number: 1205"
-                return error_answer(ODataError(500, "0x80044150", text), request)
+                return error_answer(refusal(), request)
             return self._plug_in(request)
 
-        status, headers, body = run_batch(
-            self.service,
-            {name.lower(): value for name, value in step.headers.items()},
-            step.body,
-            API_URL,
-            self.plan.toggles,
-            BatchHooks(
-                new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))), before_operation=before_operation
-            ),
-        )
-        answer = (status, {name.lower(): value for name, value in headers}, body)
-        self._answer(engine, step, latency_s, answer)
+        return before_operation
 
     def _do_unblamed(self, engine, step, latency_s):
         """A change set fails at its commit and nobody is named."""
@@ -499,19 +517,7 @@ class World:
         if len(step.rows) < 2:
             self._do_well(engine, step, latency_s)
             return
-        status, headers, body = run_batch(
-            self.service,
-            {name.lower(): value for name, value in step.headers.items()},
-            step.body,
-            API_URL,
-            self.plan.toggles,
-            BatchHooks(
-                new_id=lambda: str(uuid.UUID(int=self.random.getrandbits(128))),
-                before_operation=self._plug_in,
-                before_commit=before_commit,
-            ),
-        )
-        self._answer(engine, step, latency_s, (status, {name.lower(): value for name, value in headers}, body))
+        self._answer(engine, step, latency_s, self._execute(step, before_commit=before_commit))
 
 
 _FAULTS_OF_READS = frozenset({"throttle", "reset_before", "not_sent", "unavailable", "truncate"})
