@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from bulklink.checking import Checked
+from bulklink.checking import check as look_at
 from bulklink.connecting import Connection
 from bulklink.core.relationships import Listed
 from bulklink.errors import ExitCode
@@ -61,10 +63,15 @@ async def arun(
     return await session.run()
 
 
-def run_job(loaded: LoadedJob, options: RunOptions, listener: Listener) -> Summary:
-    """A run as the command line does it: with signal handlers where `options.signals` says so."""
+def run_job(
+    loaded: LoadedJob, options: RunOptions, listener: Listener, env: Mapping[str, str] | None = None
+) -> Summary:
+    """A run as the command line does it: with signal handlers where `options.signals` says so.
+
+    env: the variables that sign-in reads; None: this process's.
+    """
     interruption = Interruption()
-    session = Session(loaded, options, listener, os.environ, interruption)
+    session = Session(loaded, options, listener, os.environ if env is None else env, interruption)
     if not options.signals:
         return _in_its_own_loop(session.run)
     with _signals_end(interruption):
@@ -78,6 +85,12 @@ def report(run_dir: str | Path) -> Summary:
         settings = journal_settings(journal)
         formats = settings.get("report.outcomes") or ["csv"]
         return write_files(directory, spool, journal, formats, html=bool(settings.get("report.html", True)))
+
+
+def check(job: JobLike) -> Checked:
+    """What would stop a job: everything that can be known without writing anything."""
+    loaded = load(job)
+    return _in_its_own_loop(lambda: look_at(loaded, os.environ, SystemClock()))
 
 
 def relationships(table: str, *, url: str, with_table: str = "") -> list[Listed]:

@@ -205,7 +205,9 @@ class Run:
     def _note_wait(self, wait: Wait | None) -> None:
         """Waits with nothing in flight, or behind the gate, are told and written down when they end."""
         now_s = self._clock.monotonic()
-        is_wait = wait is not None and math.isfinite(wait.until_s) and wait.until_s - now_s > WAIT_SHOWN_S
+        is_wait = (
+            wait is not None and wait.is_pause and math.isfinite(wait.until_s) and wait.until_s - now_s > WAIT_SHOWN_S
+        )
         if self._waiting and (not is_wait or wait is None or wait.why != self._waiting[1]):
             since_s, why = self._waiting
             self._events.append(Event(self._clock.wall(), EventKind.WAIT, seconds=now_s - since_s, why=why))

@@ -20,21 +20,23 @@ IMPORT_LINE = (
     "job.schema", "job.options", "job", "listener",
     # What is asked for: keys, relationships, wire forms.
     "core", "core.keys", "core.facts", "core.key_values", "core.directions", "core.misnaming", "core.relationships",
-    "core.forms",
+    "core.forms", "core.record_values", "core.record_shape", "core.privileges",
     # Pass 1: rows into wishes.
-    "core.table", "core.hygiene", "core.ledger", "core.wishes", "core.packing", "core.groups",
+    "core.table", "core.hygiene", "core.ledger", "core.wishes", "core.record_wishes", "core.packing", "core.groups",
     # The wire, in bytes.
     "core.answer", "core.multipart", "core.request", "core.parts", "core.reply", "core.fault_codes", "core.verdict",
     # Pass 2: the engine.
     "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving",
-    "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work", "core.open_rows",
+    "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work", "core.record_work",
+    "core.open_rows",
     "core.fates", "core.steps", "core.engine",
     # Disk and network.
     "files.*",
     "service.*",
     # Runs.
-    "summary", "gate", "logged", "run_place", "run", "connecting", "first_pass", "linking", "tasks",
-    "progress", "finishing", "foreseeing", "superseding", "session", "api",
+    "summary", "gate", "logged", "run_place", "run", "connecting", "first_pass", "linking",
+    "record_plan", "record_intake", "recording", "tasks",
+    "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "api", "rehearsing",
     # The front door.
     "cli.*", "__main__",
 )  # fmt: skip

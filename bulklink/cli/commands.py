@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "disassociate": Entry("Links", "links", "Remove the links that a spreadsheet names."),
     "run": Entry("Links", "run", "Do what a job file says: read, check, resolve, send, report."),
     "report": Entry("Links", "report", "Write outcomes, summary and report of a run again."),
+    "check": Entry("Links", "check", "Say what would stop a job tonight; reads only."),
     "relationships": Entry("Environment", "relationships", "List a table's relationships."),
     "login": Entry("Environment", "account", "Sign in and remember it."),
     "logout": Entry("Environment", "account", "Forget what login remembered."),
@@ -36,6 +37,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "schema": Entry("Help", "schema", "Print the JSON Schema of the job file."),
     "explain": Entry("Help", "explain", "Say what a service code, an outcome or an exit code means."),
     "sandbox": Entry("Try it", "sandbox", "Serve a local Dataverse-like Web API."),
+    "rehearse": Entry("Try it", "rehearse", "The whole job against a sandbox, in the weather of your choice."),
     "demo": Entry("Try it", "demo", "Sandbox, sample organisation and spreadsheets, end to end; no account needed."),
 }
 

@@ -89,6 +89,11 @@ class Engine:
                 if first.before is not Before.UNKNOWN:
                     self.fates.open.found[row] = first
 
+    def resume_attempts(self, rows: Rows, attempts: NDArray[np.uint8]) -> None:
+        """How often earlier processes of the same run had sent these rows."""
+        counts = self.fates.open.attempts
+        counts[rows] = np.maximum(counts[rows], attempts)
+
     # -- the machine -----------------------------------------------------------------------------------------------
 
     @property
@@ -358,7 +363,9 @@ class Engine:
         due = [moment for moment in (self.fates.next_due_s(), self._refused_look_s) if moment is not None]
         until_s = min(due, default=inf)
         until_s = min(max(until_s, now_s), self._settings.deadline_s)
-        return Wait(until_s, self.fates.why_waiting() if not self._flights else "waiting for answers")
+        if self._flights:
+            return Wait(until_s, "waiting for answers", is_pause=False)
+        return Wait(until_s, self.fates.why_waiting())
 
 
 def _rolled_back(sizes: list[int], reply: BatchReply) -> int:

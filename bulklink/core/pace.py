@@ -20,7 +20,7 @@ from math import inf
 from typing import Final
 
 from bulklink.core.fault_codes import FAULT_CODES
-from bulklink.core.parallelism import Parallelism, Round
+from bulklink.core.parallelism import TRIAL_PAUSE_S, Parallelism, Round
 from bulklink.core.request import OPERATIONS_MAX
 
 #: Requests in flight at most. Source: "Service protection API limits".
@@ -45,6 +45,12 @@ RESUME_GAP_S_MAX: Final = 1.0
 RESUME_GAP_SHRINK: Final = 0.97
 #: How long batches do not grow after one was too much.
 SHRUNK_S: Final = 60.0
+
+#: Of so many answers of late (fading), such a share may be lost before fewer and smaller requests are tried.
+LOSS_REPLIES: Final = 10
+LOSS_SHARE_MAX: Final = 0.25
+#: After that, growth is tried again.
+LOSS_PAUSE_S: Final = 2.0
 
 _CONCURRENCY_CODE: Final = "0x80072326"
 _LOST_STATUSES: Final = frozenset({408, 502, 503, 504})
@@ -102,6 +108,7 @@ class Pace:
         self._takes_hint = settings.concurrency is None and settings.start is None
         self._round = Round(-inf)
         self._no_growth_before_s = -inf
+        self._loss_share = 0.0
         self._window: deque[tuple[float, float]] = deque()
         self._window_s = 0.0
         self._shares = settings.share < 1
@@ -146,10 +153,12 @@ class Pace:
         if self._shares:
             self._window.append((facts.received_s, latency_s))
             self._window_s += latency_s
+        is_lost = facts.lost or facts.status in _LOST_STATUSES
+        self._loss_share += (is_lost - self._loss_share) / LOSS_REPLIES
         if facts.status == 429 or facts.throttled_code:
             self._throttle(facts, latency_s)
-        elif facts.lost or facts.status in _LOST_STATUSES:
-            self._lose(facts)
+        elif is_lost:
+            self._lose(facts, latency_s)
         elif facts.status:
             self._take_hint(facts)
             if facts.smaller:
@@ -180,7 +189,7 @@ class Pace:
         meaning = FAULT_CODES.get(facts.throttled_code)
         self._pause(now_s, now_s + pause_s, f"service protection limit: {meaning.words if meaning else 'status 429'}")
         if facts.throttled_code == _CONCURRENCY_CODE:
-            self._cut(facts, 0.75)
+            self._cut(facts, 0.75, TRIAL_PAUSE_S, was_good=False)
 
     def _pause(self, now_s: float, until_s: float, why: str) -> None:
         if until_s <= self._not_before_s:
@@ -190,12 +199,14 @@ class Pace:
         self._is_resuming = True
         self._next_slot_s = until_s
 
-    def _lose(self, facts: ReplyFacts) -> None:
+    def _lose(self, facts: ReplyFacts, latency_s: float) -> None:
         if facts.retry_after_s is not None:
             until_s = facts.received_s + facts.retry_after_s
             self._pause(facts.received_s, until_s, f"the service is not available (status {facts.status})")
-        self._cut(facts, 0.5)
-        self._shrink(facts)
+        # A line that drops an answer now and then is no sign of load; fewer requests would only make the night longer.
+        if self._loss_share >= LOSS_SHARE_MAX or latency_s > BATCH_S_MAX:
+            self._cut(facts, 0.5, LOSS_PAUSE_S, was_good=True)
+            self._shrink(facts)
 
     def _wait_for_share(self, now_s: float) -> tuple[float, str] | None:
         """Keep to a part of the window, by the time that answers took."""
@@ -216,12 +227,12 @@ class Pace:
             self._takes_hint = False
             self._round = Round(facts.received_s, settles=True)
 
-    def _cut(self, facts: ReplyFacts, factor: float) -> None:
+    def _cut(self, facts: ReplyFacts, factor: float, pause_s: float, *, was_good: bool) -> None:
         """Fewer at a time; once for all requests that left before the last cut."""
         self._takes_hint = False
         if facts.sent_s >= self._cut_s:
             self._cut_s = facts.received_s
-            self._parallelism.cut(factor, facts.received_s)
+            self._parallelism.cut(factor, facts.received_s, pause_s, was_good=was_good)
             self._round = Round(facts.received_s, settles=True)
 
     def _judge(self, now_s: float) -> None:

@@ -69,12 +69,17 @@ class Parallelism:
         self._not_before_s = -inf
         self._pause_s = TRIAL_PAUSE_S
         self._usual_operation_s = inf
+        self._was_good = 0  # up to here it needs no trial
 
-    def cut(self, factor: float, now_s: float) -> None:
-        """Something went wrong that fewer requests may avoid."""
+    def cut(self, factor: float, now_s: float, pause_s: float, *, was_good: bool) -> None:
+        """Something went wrong that fewer requests may avoid. pause_s: before more are tried again.
+
+        was_good: an outage, not the limit, is to blame: when it is over, the limit comes back without trials.
+        """
+        self._was_good = max(self.limit, self._was_good) if was_good else 0
         self.limit = max(1, int(self.limit * factor))
         self._trial = None
-        self._not_before_s = now_s + TRIAL_PAUSE_S
+        self._not_before_s = now_s + pause_s
 
     def learn(self, operation_s: float, now_s: float, *, was_used: bool) -> bool:
         """A round is over. was_used: the limit was reached in it. Returns whether the limit has changed."""
@@ -91,6 +96,9 @@ class Parallelism:
         self._usual_operation_s = min(self._usual_operation_s, operation_s)
         if now_s < self._not_before_s:
             return False
+        if self.limit < self._was_good:
+            self.limit = min(2 * self.limit, self._was_good)
+            return True
         is_slow = operation_s > SLOWDOWN * self._usual_operation_s
         limit = max(1, self.limit * 3 // 4) if is_slow else min(2 * self.limit, self.limit_max)
         if limit == self.limit:

@@ -51,10 +51,14 @@ class Send(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Nothing to do before `until_s` (infinite: before an answer arrives), and why, in words."""
+    """Nothing to do before `until_s` (infinite: before an answer arrives), and why, in words.
+
+    is_pause: nothing is sent meanwhile; not so while the run only waits for answers.
+    """
 
     until_s: float
     why: str
+    is_pause: bool = True
 
 
 class Finished(NamedTuple):

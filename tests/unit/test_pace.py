@@ -138,6 +138,29 @@ def test_lost_answers_lower_parallelism_and_batch_size_once():
     assert client.pace.batch_size == size // 2
 
 
+def test_an_answer_lost_now_and_then_lowers_nothing():
+    """A rough night once ended with one request at a time: every lost answer had halved what was allowed."""
+    client = Client(start=40)
+    client.work(30)
+    before = client.pace.limit, client.pace.batch_size
+    client.send()
+    client.answer(1, status=0, lost=True)
+    assert (client.pace.limit, client.pace.batch_size) == before
+
+
+def test_after_an_outage_the_parallelism_from_before_comes_back_without_trials():
+    client = Client(start=40, batch_size=10)
+    client.work(30)
+    before = client.pace.limit
+    for _ in range(12):
+        client.send()
+        client.answer(status=503)
+    assert client.pace.limit == 1
+    client.now_s += 5
+    client.work(40)
+    assert client.pace.limit >= before
+
+
 def test_a_small_batch_or_a_read_that_is_lost_says_nothing_about_the_size_of_batches():
     client = Client(batch_size=400)
     for facts in (
