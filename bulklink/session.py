@@ -37,6 +37,7 @@ from bulklink.files.spool import Spool
 from bulklink.finishing import finish, write_files
 from bulklink.first_pass import FirstPass, Settle, Task, ask_for_keys
 from bulklink.foreseeing import foresee
+from bulklink.guards import guard_stop
 from bulklink.job import Job, LoadedJob, RunOptions, next_deadline
 from bulklink.listener import Listener, RunFacts
 from bulklink.logged import LoggedListener
@@ -203,17 +204,7 @@ class Session:
 
     def _guarded(self, table: InputTable, ledger: Ledger, settle: Settle) -> GuardStop | None:
         """Hold everything back if a guard rail says so."""
-        guard, counts = self.job.guard, ledger.counts()
-        unresolved = counts[Outcome.UNRESOLVED] + counts[Outcome.AMBIGUOUS]
-        most = guard.most_unresolved(is_sync=self.job.is_sync)
-        age_s = self.clock.wall() - table.modified_s
-        why = ""
-        if len(ledger.outcomes) < guard.fewest_rows(is_sync=self.job.is_sync):
-            why = f"The input has {len(ledger.outcomes)} rows, min_rows asks for {guard.min_rows}."
-        elif most is not None and unresolved > most:
-            why = f"{unresolved} rows are unresolved or ambiguous, max_unresolved allows {most}."
-        elif guard.max_input_age and age_s > guard.max_input_age:
-            why = f"The input was last changed {age_s / 3600:.1f} h ago, max_input_age allows less."
+        why = guard_stop(self.job, ledger, self.clock.wall() - table.modified_s)
         if not why:
             return None
         settle(before_sending(ledger.open_rows(), Outcome.GUARDED, message=why))
