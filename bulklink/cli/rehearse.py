@@ -49,7 +49,8 @@ def rehearse(
 
     The job and the input are the real ones, the environment is not: nothing leaves this machine.
     """
-    from bulklink import api, rehearsing
+    from bulklink import api
+    from bulklink.cli import rehearsal
     from bulklink.job import Job, RunOptions
     from bulklink.sandbox.errors import SandboxUsageError
     from bulklink.sandbox.server import Sandbox
@@ -59,24 +60,24 @@ def rehearse(
     loaded = Job.load(job_file, os.environ, settings_said(ctx))
     said.pop("show_settings")
     try:
-        organisation = rehearsing.organisation_for(metadata)
-        made = rehearsing.fill(organisation, loaded.job, rehearsing.open_table(loaded))
+        organisation = rehearsal.organisation_for(metadata)
+        made = rehearsal.fill(organisation, loaded.job, rehearsal.open_table(loaded))
         sky = load_weather(weather, seed)
     except SandboxUsageError as error:
         raise UsageError(str(error), hint="See `bulklink rehearse --help`.") from error
     with Sandbox(organisation, weather=sky).serving() as sandbox, listener_for(session) as listener:
         listener.note(f"a sandbox with {_counts(made)}; weather: {weather}")
-        env = {**os.environ, "BULKLINK_TOKEN": rehearsing.TOKEN}
+        env = {**os.environ, "BULKLINK_TOKEN": rehearsal.TOKEN}
         env.pop("BULKLINK_TOKEN_FILE", None)
         options = RunOptions(signals=True, **said)
-        summary = api.run_job(rehearsing.job_for(loaded, sandbox.url), options, listener, env)
+        summary = api.run_job(rehearsal.job_for(loaded, sandbox.url), options, listener, env)
         tally = sandbox.reception.tally.as_json()
     facts = {**summary.facts, "rehearsal": {"weather": weather, "seed": seed, "sandbox": tally}}
     if session.json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         click.echo(closing_block(summary.facts, summary.run_dir, dry_run=options.dry_run))
-        click.echo(f"  the night: {rehearsing.night_words(summary.facts, tally)}")
+        click.echo(f"  the night: {rehearsal.night_words(summary.facts, tally)}")
         click.echo("A rehearsal: nothing left this machine.")
     return int(summary.exit_code)
 
