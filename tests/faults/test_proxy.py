@@ -127,3 +127,10 @@ async def test_a_proxy_that_refuses_is_told_with_its_status(monkeypatch: pytest.
         monkeypatch.setenv("https_proxy", proxy.origin)
         with pytest.raises(Unreachable, match="407"):
             await anyio.to_thread.run_sync(AuthorityHttp().fetch, Request(f"https://{HOST}/x"))
+
+
+async def test_a_page_in_place_of_json_is_no_answer_of_an_authority() -> None:
+    """What a hotel's or a company's portal puts between."""
+    async with raw_server(answer(200, b"<html>Please accept our terms</html>")) as portal:
+        with pytest.raises(Unreachable, match="no JSON"):
+            await anyio.to_thread.run_sync(AuthorityHttp().get, f"{portal.origin}/t-1/v2.0")

@@ -257,7 +257,9 @@ async def test_a_person_signs_in_in_the_browser(tmp_path: Path, monkeypatch: pyt
         settings = sign_in.Settings(world.environment, client_id=CLIENT, ca_file=world.ca_file)
         login, _ = await sign_in.login(settings, {}, world.state_dir, "interactive", world.told.append)
         assert (login.username, login.kind) == (USER, "interactive")
+        world.tokens_seen.clear()
         assert await statuses(world, world.source()) == [204]
+        assert "" not in world.tokens_seen, "where to sign in is remembered, not asked again"
 
 
 async def test_a_run_never_asks_anybody(world: World) -> None:
@@ -272,8 +274,10 @@ async def test_a_sign_in_of_another_application_does_not_count(tmp_path: Path) -
         settings = sign_in.Settings(world.environment, client_id=CLIENT, ca_file=world.ca_file)
         await sign_in.login(settings, {}, world.state_dir, "device-code", world.told.append, world.wait)
         assert await statuses(world, world.source("device-code")) == [204]
+        world.authority.requests.clear()
         trouble = await refusal(world.source("device-code", client_id="another").token)
         assert "Nobody is signed in" in str(trouble)
+        assert world.authority.requests == {}
 
 
 async def test_a_prompt_lets_the_library_sign_a_person_in(tmp_path: Path) -> None:
@@ -287,13 +291,15 @@ async def test_forgetting_one_environment_keeps_the_account_of_another(tmp_path:
     async with sign_in_world(tmp_path, user=USER) as world:
         world.authority.register(CLIENT)
         cache = SignInCache(tmp_path)
+        cache.directory.mkdir(mode=0o755)
         for environment in (world.environment, "https://other.example"):
             authority = {"authority": world.authority.url}
             settings = sign_in.Settings(environment, client_id=CLIENT, ca_file=world.ca_file, **authority)
             await sign_in.login(settings, {}, tmp_path, "device-code", world.told.append, world.wait)
+        assert stat.S_IMODE(cache.directory.stat().st_mode) == 0o700, "also where it was there before, for everybody"
         assert cache.forget(world.environment).username == USER  # type: ignore[union-attr]
         assert list(cache.logins()) == ["https://other.example"]
-        assert "RefreshToken" in (cache.directory / "tokens.bin").read_text()
+        assert '"secret"' in (cache.directory / "tokens.bin").read_text()
         cache.forget("https://other.example")
         assert cache.forget("https://other.example") is None
         assert '"secret"' not in (cache.directory / "tokens.bin").read_text()
@@ -364,14 +370,20 @@ async def test_an_azure_identity_credential_signs_in(world: World) -> None:
     assert "the client secret is wrong (AADSTS7000215" in str(trouble)
 
 
-async def test_an_asynchronous_credential_signs_in(world: World) -> None:
+async def test_an_asynchronous_credential_signs_in_and_is_told_of_claims(world: World) -> None:
+    asked: list[dict[str, str]] = []
+
     class Credential:
         async def get_token(self, scope: str, **options: str) -> SimpleNamespace:
             assert scope == f"{world.environment}/.default"
+            asked.append(options)
             token = world.authority.grants.managed(world.environment)["access_token"]
             return SimpleNamespace(token=token, expires_on=2**33)
 
-    assert await statuses(world, world.source(credential=Credential())) == [204]
+    source = world.source(credential=Credential())
+    assert await statuses(world, source, 2) == [204, 204]
+    await source.token(force=True, claims='{"a":1}')
+    assert asked == [{}, {"claims": '{"a":1}'}]
 
 
 # ---------------------------------------------------------------------- renewal
