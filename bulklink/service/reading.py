@@ -136,7 +136,17 @@ class Reader:
         if verdict_of(batch.refused) is Verdict.HALVE and len(requests) > 1:
             half = len(requests) // 2
             return [*await self._ask_once(requests[:half]), *await self._ask_once(requests[half:])]
+        if verdict_of(batch.refused) in (Verdict.REJECT, Verdict.GONE):
+            # A proxy or gateway that knows no $batch: each GET by itself says the same, only slower.
+            return [await self._ask_alone(request) for request in requests]
         return [batch.refused] * len(requests)
+
+    async def _ask_alone(self, request: bytes) -> Answer:
+        """One inner GET as a request of its own."""
+        lines = request.decode("ascii").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        reply = await self._take_turn(1, lambda: self._sender.get(lines[0].split(" ")[1], headers))
+        return read_answer(reply.status, reply.headers, reply.body, reply.headers, keep_body=True) if reply else _LOST
 
     async def _take_turn(self, operations: int, send: Callable[[], Awaitable[HttpReply]]) -> HttpReply | None:
         async with self._gate(operations) as turn:

@@ -226,3 +226,14 @@ def test_work_in_parallel_is_bounded_and_its_error_comes_out_as_it_is():
     with pytest.raises(JobError, match="fifty"):
         anyio.run(in_parallel, range(1_000), do, 3)
     assert state["done"] < 100
+
+
+def test_a_gateway_that_knows_no_batch_is_asked_one_get_at_a_time():
+    wire = Wire(refused(404, "0x8006088a", "Resource not found for the segment '$batch'."), reply_of({"value": [1]}))
+    answers = anyio.run(wire.reader().ask, [get("/api/data/v9.2/a"), get("/api/data/v9.2/b")])
+    assert [answer.status for answer in answers] == [200, 200]
+    assert wire.urls == ["/api/data/v9.2/a", "/api/data/v9.2/b"]
+
+
+def reply_of(document):
+    return HttpReply(200, {"content-type": "application/json"}, json.dumps(document).encode())
