@@ -4,18 +4,24 @@ Owns: the way from a job to its task, and back from an earlier run's facts to it
 Does not know: how any kind is done.
 """
 
-from bulklink import linking
+import json
+
+from bulklink import linking, recording
 from bulklink.core.work import Work
 from bulklink.errors import JobError
 from bulklink.files.readers import InputTable
 from bulklink.files.spool import Spool
 from bulklink.first_pass import Task
 from bulklink.job import Job
+from bulklink.record_plan import headers_used as headers_of_record
+from bulklink.record_plan import plan_record
 from bulklink.service.metadata import Metadata
 
 
 def headers_used(job: Job) -> list[str]:
     """The headers that the input must have."""
+    if job.record:
+        return headers_of_record(job, job.record)
     if job.links:
         return linking.headers_used(job, job.links[0])
     raise JobError(f"[{job.kind}] jobs are not available yet.")
@@ -23,9 +29,14 @@ def headers_used(job: Job) -> list[str]:
 
 async def plan(job: Job, table: InputTable, metadata: Metadata) -> Task:
     """Fit a job to its input and its environment. Raises errors with exit code 2."""
+    if job.record:
+        organisation_id = await metadata.organisation_id()
+        return recording.RecordTask(job.record, await plan_record(job, job.record, table, metadata, organisation_id))
     return await linking.plan_link(job, job.links[0], table, metadata)
 
 
 def work_for_reading(facts: str, spool: Spool, api_path: str) -> Work:
     """The rows of an earlier run, to be read back only. facts: what its `Task.facts` wrote."""
+    if json.loads(facts).get("kind") == "record":
+        return recording.work_for_reading(facts, spool, api_path)
     return linking.work_for_reading(facts, spool, api_path)

@@ -282,11 +282,17 @@ def _query(address: _Address) -> str:
     return f"?{address.query}" if address.query else ""
 
 
+def check_headers(headers: Headers) -> None:
+    """Raise FormError for a header that would break the request apart."""
+    for name, value in headers:
+        if not (name + value).isprintable():
+            raise FormError(f"the value of header {name!r} holds a character that no header can hold", hint="")
+
+
 def _segments(request: _Request, extra_headers: Headers) -> tuple[Segment, ...]:
     pieces: list[str | Slot] = [f"{request.method} ", *request.target, " HTTP/1.1\r\n"]
+    check_headers(extra_headers)
     for name, value in (*request.headers, *extra_headers):
-        if isinstance(value, str) and not (name + value).isprintable():
-            raise FormError(f"the value of header {name!r} holds a character that no header can hold", hint="")
         pieces += [f"{name}: ", value, "\r\n"]
     pieces += ["\r\n", *request.body]
     return _joined(pieces)

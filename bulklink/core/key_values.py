@@ -149,7 +149,7 @@ def _labels(column: Column) -> str:
 
 def _moment(column: Column, text: str, comparing: Comparing) -> Typed:
     try:
-        moment = _point_in_time(text)
+        moment = point_in_time(text)
     except ValueError as error:
         raise MisfitError(
             f"{column.logical_name} is a date, {_shown(text)} is none (2026-01-31 or …T10:00:00Z)"
@@ -163,7 +163,7 @@ def _moment(column: Column, text: str, comparing: Comparing) -> Typed:
     return Typed(moment, moment.date().isoformat(), moment.date().isoformat())
 
 
-def _point_in_time(text: str) -> datetime:
+def point_in_time(text: str) -> datetime:
     """A moment with zone; without one it is UTC, and a day is its midnight."""
     # fromisoformat() also takes 20260131 and 2026-W05: in a spreadsheet these are numbers and names.
     if not re.match(r"\d{4}-\d{2}-\d{2}(?:$|[T ])", text, re.ASCII):
@@ -230,7 +230,7 @@ _ANSWERS: Final[Mapping[ColumnKind, Callable[[Any], Hashable]]] = {
     ColumnKind.MONEY: _answered_decimal,
     ColumnKind.DOUBLE: float,
     ColumnKind.BOOLEAN: _answered_bool,
-    ColumnKind.DATETIME: lambda value: _point_in_time(str(value)),
+    ColumnKind.DATETIME: lambda value: point_in_time(str(value)),
     ColumnKind.GUID: _answered_guid,
     ColumnKind.LOOKUP: _answered_guid,
 }

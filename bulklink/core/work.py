@@ -22,6 +22,7 @@ class Found(NamedTuple):
 
     before_id: the 16 bytes of the id that a lookup holds, else b"". etag: of the record that holds the lookup.
     missing: the record itself is not there. other_type: the lookup holds a record of another table.
+    details: what else the job has read, for its own use.
     """
 
     before: Before
@@ -29,6 +30,7 @@ class Found(NamedTuple):
     etag: str = ""
     missing: bool = False
     other_type: bool = False
+    details: object = None
 
 
 class Question(NamedTuple):
@@ -39,10 +41,11 @@ class Question(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """The outcome of one row and what to tell about it."""
+    """The outcome of one row and what to tell about it. found: how the row stood, where it stood in its own way."""
 
     outcome: Outcome
     message: str = ""
+    found: Found | None = None
 
 
 class Why(IntEnum):

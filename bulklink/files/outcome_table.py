@@ -19,6 +19,10 @@ from bulklink.files.row_outcomes import OutcomeColumns, RowOutcomes, spans
 from bulklink.files.spool import Spool
 from bulklink.vocabulary import OUTCOME_COLUMNS, Before, Outcome
 
+#: The spool's fact that its rows have records whose ids people want to know.
+RECORD_IDS: Final = "record ids"
+_RECORD_ID: Final = "record_id"
+
 _OUTCOME_WORDS: Final = pa.array([outcome.word for outcome in Outcome], pa.string())
 _BEFORE_WORDS: Final = pa.array(["unknown", "absent", "present", "", ""], pa.string())
 _NEVER_LOOKED: Final = 4
@@ -35,7 +39,9 @@ class OutcomeTable:
         front = ["row", "file", "sheet"] if spool.parts else ["row"]
         taken = set(spool.header)
         self.front = [_own_name(name, taken) for name in front]
-        self.back = [_own_name(name, taken) for name in OUTCOME_COLUMNS]
+        self._has_record_ids = RECORD_IDS in spool.metadata
+        back = [*OUTCOME_COLUMNS, *([_RECORD_ID] if self._has_record_ids else [])]
+        self.back = [_own_name(name, taken) for name in back]
         self._part_names = [f"{file}, sheet {sheet}" if sheet else file for file, sheet in spool.parts]
         # The parts follow one another in the spool, so that halving finds where each begins.
         every = range(spool.n_rows)
@@ -81,7 +87,16 @@ class OutcomeTable:
             columns.request_id,
             pa.array(columns.attempts),
         ]
+        if self._has_record_ids:
+            back.append(self._record_ids(start, stop))
         return pa.Table.from_arrays([*front, *cells, *back], self.header)
+
+    def _record_ids(self, start: int, stop: int) -> pa.Array:
+        """The ids of the records of the rows that are as asked; of the others there may be none."""
+        rows = np.arange(start, stop)
+        ids = [guid.decode() for guid in guid_texts(self._spool.from_ids(rows))]
+        known = self._spool.has_from_id(rows) & ~self._outcomes.not_as_asked(start, stop)
+        return pc.if_else(pa.array(known), pa.array(ids, pa.string()), "")
 
     def _messages(self, columns: OutcomeColumns) -> pa.Array:
         """The messages, with the rows they refer to by name."""

@@ -172,10 +172,15 @@ class Record(Section):
     clear_marker: str = Field(
         default="(clear)", description="update: this cell empties the column or lookup; an empty cell leaves it alone."
     )
+    if_match: str = Field(
+        default="",
+        description="update: header of a column with the record's etag (or version number); somebody else's change "
+        "since then makes the row rejected.",
+    )
 
     @model_validator(mode="after")
     def _keys_fit_the_action(self) -> Self:
-        foreign = ("match",) if self.action == "create" else ("id_from", "collections", "children")
+        foreign = ("match", "if_match") if self.action == "create" else ("id_from", "collections", "children")
         for key in foreign:
             if getattr(self, key):
                 raise ValueError(f'{key} does not go with action = "{self.action}"')

@@ -163,10 +163,16 @@ RowLimit = Annotated[
 ]
 Deadline = Annotated[str, PlainValidator(_checked_deadline), _schema(type="string", examples=["06:00", "2h"])]
 Texts = Annotated[
-    tuple[str, ...], PlainValidator(_one_or_many), _schema(anyOf=[{"type": "string", "minLength": 1}, _text_list])
+    tuple[str, ...],
+    PlainValidator(_one_or_many),
+    PlainSerializer(list),
+    _schema(anyOf=[{"type": "string", "minLength": 1}, _text_list]),
 ]
 MaybeTexts = Annotated[
-    tuple[str, ...], PlainValidator(_none_or_many), _schema(anyOf=[{"type": "string"}, {**_text_list, "minItems": 0}])
+    tuple[str, ...],
+    PlainValidator(_none_or_many),
+    PlainSerializer(list),
+    _schema(anyOf=[{"type": "string"}, {**_text_list, "minItems": 0}]),
 ]
 AutoBatchSize = Annotated[int | Literal["auto"], _auto_or_count(BATCH_SIZE_MAX), _auto_schema(BATCH_SIZE_MAX)]
 AutoConcurrency = Annotated[int | Literal["auto"], _auto_or_count(CONCURRENCY_MAX), _auto_schema(CONCURRENCY_MAX)]

@@ -203,6 +203,11 @@ def read_keys(body: bytes) -> list[AlternateKey]:
     ]
 
 
+def read_who_am_i(body: bytes) -> str:
+    """The id of the organisation, in lower case."""
+    return str(json.loads(body)["OrganizationId"]).lower()
+
+
 def read_record_count(body: bytes) -> int | None:
     """The one number of a record count."""
     values = json.loads(body)["EntityRecordCountCollection"]["Values"]

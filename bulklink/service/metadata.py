@@ -117,6 +117,11 @@ class Metadata:
         (answer,) = await self._ask([definitions.record_count_url(table)])
         return _if_there(answer, definitions.read_record_count, None)
 
+    async def organisation_id(self) -> str:
+        """The environment's own id, which no change of its address changes."""
+        answer = await self._reader.get("WhoAmI")
+        return str(_understood(answer, definitions.read_who_am_i, "WhoAmI"))
+
     # -- fetching
 
     async def _fetch_related(self, tables: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bulklink.core.looking import link_questions, next_link, next_page, read_link_answers
 from bulklink.core.relationships import choose_relationship
+from bulklink.core.work import Found
 from bulklink.vocabulary import Before
 from tests.organisation import FACTS
 
@@ -115,7 +116,7 @@ def test_lookup_answers_say_what_is_held_with_its_etag():
         ]
     )
     found = read_link_answers(COLLECTION, question, [answer], from_ids, to_ids)
-    assert found[0] == (Before.POINTS_AT, from_ids[0], 'W/"5"', False, False)
+    assert found[0] == Found(Before.POINTS_AT, from_ids[0], 'W/"5"')
     assert found[1] == (Before.ABSENT, b"", 'W/"6"', False, False)
     assert found[2] == (Before.POINTS_AT, from_ids[0], 'W/"7"', False, True)
     assert found[3] == (Before.ABSENT, b"", "", True, False)
