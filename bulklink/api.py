@@ -25,7 +25,7 @@ from bulklink.files.spool import Spool
 from bulklink.finishing import write_files
 from bulklink.job import Job, LoadedJob, RunOptions
 from bulklink.listener import Listener
-from bulklink.run import Interruption, SystemClock
+from bulklink.driving import Interruption, SystemClock
 from bulklink.session import Session
 from bulklink.summary import Summary
 

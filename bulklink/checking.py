@@ -30,7 +30,7 @@ from bulklink.guards import guard_stop
 from bulklink.job import PRIMARY_KEY, Job, LoadedJob, next_deadline
 from bulklink.linking import LinkPlan
 from bulklink.listener import Listener
-from bulklink.run import Clock
+from bulklink.driving import Clock
 from bulklink.run_place import PHASE, SENDING, fingerprint_of
 from bulklink.service import rights
 from bulklink.vocabulary import Outcome

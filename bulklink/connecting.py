@@ -14,7 +14,7 @@ from bulklink.files.lock import state_directory
 from bulklink.gate import PaceGate
 from bulklink.job import Dataverse, LoadedJob
 from bulklink.listener import Listener
-from bulklink.run import Clock
+from bulklink.driving import Clock
 from bulklink.service.metadata import Metadata
 from bulklink.service.reading import Reader, checked
 from bulklink.service.sign_in import Settings, token_source

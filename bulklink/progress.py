@@ -10,7 +10,7 @@ from typing import Final
 from bulklink.core.engine import Engine
 from bulklink.core.ledger import Ledger
 from bulklink.listener import Progress
-from bulklink.run import Clock
+from bulklink.driving import Clock
 from bulklink.vocabulary import Outcome
 
 #: Seconds over which the rate is taken.

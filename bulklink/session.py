@@ -42,7 +42,7 @@ from bulklink.job import Job, LoadedJob, RunOptions, next_deadline
 from bulklink.listener import Listener, RunFacts
 from bulklink.logged import LoggedListener
 from bulklink.progress import ProgressMeter
-from bulklink.run import Clock, Interruption, Run, SystemClock
+from bulklink.driving import Clock, Interruption, Run, SystemClock
 from bulklink.run_place import PHASE, SENDING, Identity, RunPlace, choose_place, fingerprint_of
 from bulklink.summary import Summary
 from bulklink.superseding import FACTS, supersede

@@ -34,9 +34,9 @@ IMPORT_LINE = (
     "files.*",
     "service.*",
     # Runs.
-    "summary", "gate", "logged", "run_place", "run", "connecting", "first_pass", "linking",
+    "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "linking",
     "record_plan", "record_intake", "recording", "tasks",
-    "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "api", "rehearsing",
+    "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "api",
     # The front door.
     "cli.*", "__main__",
 )  # fmt: skip
