@@ -274,10 +274,11 @@ class Engine:
             return
         if now_s >= self._settings.deadline_s:
             self.stop(StoppedEarly("The deadline has come."))
-        elif self._ledger.not_as_asked > self._settings.max_failures:
-            self.stop(
-                StoppedEarly(f"{self._ledger.not_as_asked} rows are not as asked: more than max_failures allows.")
-            )
+            return
+        failed = self._ledger.not_as_asked + self.fates.held_back
+        # Once nothing is left to be sent there is nothing to stop.
+        if failed > self._settings.max_failures and (self._has_work() or self._flights):
+            self.stop(StoppedEarly(f"{failed} rows are not as asked: more than max_failures allows."))
 
     def _unreachable(self, now_s: float, why: str) -> None:
         error = self._reach.failed(now_s, why)

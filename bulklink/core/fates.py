@@ -97,6 +97,11 @@ class Fates:
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
+    @property
+    def held_back(self) -> int:
+        """Rows refused alike, of which it is not clear yet whether rows or job are at fault."""
+        return len(self._equal.held)
+
     def accepted(self) -> None:
         """The service accepted something: a refusal of the whole job is out of the question."""
         self._equal.answered_otherwise()
