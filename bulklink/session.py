@@ -262,7 +262,10 @@ class Session:
 
     def _resume_doubts(self, engine: Engine, journal: Journal) -> None:
         now_s, wall_s = self.clock.monotonic(), self.clock.wall()
+        for block in journal.blocks():
+            engine.resume_attempts(block.rows, block.attempts)
         for batch in journal.unsettled_batches():
+            engine.resume_attempts(batch.rows, batch.attempts)
             engine.resume_doubt(batch.rows.tolist(), _found_before(batch), now_s - (wall_s - batch.at), now_s)
 
 

@@ -27,7 +27,8 @@ from bulklink.core.pace import Pace, ReplyFacts
 from bulklink.core.packing import Draw, Line, Locks, Supply, set_sizes
 from bulklink.core.reply import BatchReply, read_batch_reply, read_read_reply
 from bulklink.core.request import batch_headers, write_batch, write_read_batch
-from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Step, Wait, before_columns
+from bulklink.core.settling import before_columns
+from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Step, Wait
 from bulklink.core.verdict import Verdict, throttling, verdict_of
 from bulklink.core.work import Found, Why, Work
 from bulklink.errors import BooksError, BulklinkError, StoppedEarly
@@ -194,10 +195,6 @@ class Engine:
             self.fates.open.put_back(flight.rows.tolist(), now_s + self._reach.pause_s(), alone=False)
 
     def _batch_answered(self, flight: _Flight, reply: BatchReply, now_s: float) -> None:
-        if reply.all_succeeded and not self._work.has_riders and not self.fates.open.knows_any_of(flight.rows):
-            self.fates.settler.succeeded(flight.rows, reply.statuses, reply.request_id)
-            self.fates.accepted()
-            return
         if reply.refused is not None:
             maximum = self.fates.refused_whole(flight.rows, reply.refused, now_s)
             if maximum:

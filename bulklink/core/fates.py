@@ -6,6 +6,7 @@ Source: `verdict` for what an answer means; the public contract for what an outc
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,29 +112,30 @@ class Fates:
         self._equal.let_go()
 
     def answered(self, rows: Rows, sizes: Sequence[int], reply: BatchReply, now_s: float) -> None:
-        """Go through a batch's change sets, each with its fates."""
-        start = 0
+        """Settle what is done, then go through the change sets that hold anything else, each with its fates."""
+        is_done = (reply.fates == Fate.ANSWERED) & (reply.statuses // 100 == 2)
+        self._succeeded(rows[is_done], reply.statuses[is_done], reply.request_id)
+        set_of = np.repeat(np.arange(len(sizes)), sizes)
         listed = rows.tolist()
-        for size in sizes:
-            unblamed = reply.unblamed.get(start)
+        for _, places in groupby(np.flatnonzero(~is_done).tolist(), lambda k: int(set_of[k])):
+            operations = list(places)
+            unblamed = reply.unblamed.get(operations[0])
             if unblamed is not None:
-                self._failed_without_culprit(listed[start : start + size], unblamed, now_s)
+                self._failed_without_culprit([listed[k] for k in operations], unblamed, now_s)
             else:
-                self._change_set(listed[start : start + size], start, reply, now_s)
-            start += size
+                self._change_set({k: listed[k] for k in operations}, reply, now_s)
 
-    def _change_set(self, rows: list[int], start: int, reply: BatchReply, now_s: float) -> None:
+    def _change_set(self, rows: Mapping[int, int], reply: BatchReply, now_s: float) -> None:
+        """What is not done of one change set. rows: operation -> row."""
         rolled_back: list[int] = []
         unknown: list[int] = []
         due_s = now_s
-        for k, row in enumerate(rows, start):
-            fate, status = reply.fates[k], int(reply.statuses[k])
+        for k, row in rows.items():
+            fate = reply.fates[k]
             if fate == Fate.UNKNOWN:
                 unknown.append(row)
             elif fate != Fate.ANSWERED:
                 rolled_back.append(row)
-            elif 200 <= status < 300:
-                self._succeeded(row, reply.answers.get(k) or Answer(status=status, request_id=reply.request_id))
             else:
                 due_s = max(due_s, self._fault(row, reply.answers[k], now_s))
         self.in_doubt(unknown, now_s, now_s + self._settle_after_s)
@@ -155,11 +157,17 @@ class Fates:
         else:
             self.ready(rows, alone=True)
 
-    def _succeeded(self, row: int, answer: Answer) -> None:
+    def _succeeded(self, rows: Rows, statuses: NDArray[np.uint16], request_id: str) -> None:
+        """These rows are done."""
+        if not len(rows):
+            return
         self.accepted()
-        one = np.array([row], np.int64)
-        found = self.open.found.get(row) or Found(Before(int(self._work.before_success(one)[0])))
-        self._settle(row, Settlement(Outcome(int(self._work.success(one)[0]))), answer, found)
+        self.settler.succeeded(rows, statuses, request_id, self.open.found)
+        listed = rows.tolist()
+        self.open.forget(listed)
+        if self._groups is not None:
+            for row in listed:
+                self._groups.settled(row)
 
     def _fault(self, row: int, answer: Answer, now_s: float) -> float:
         """One row's own refusal. Returns the moment of its next try (now, if there is none)."""
@@ -179,27 +187,11 @@ class Fates:
         error = self._equal.refused(answer, (row, answer))
         if error and self.stop_reason is None:
             self.stop_reason = error
-            self._keep_for_next_time(self._equal.held)
-
-    def _keep_for_next_time(self, held: Sequence[tuple[int, Answer]]) -> None:
-        """All refused alike: the rows stay open, with the service's words, so that running again sends them."""
-        rows = np.array([row for row, _ in held], np.int64)
-        self.settler.note(
-            OutcomeBlock(
-                rows=rows,
-                outcome=np.full(len(rows), Outcome.NOT_ATTEMPTED, np.uint8),
-                before=np.full(len(rows), Before.UNKNOWN, np.uint8),
-                http_status=np.array([answer.status for _, answer in held], np.uint16),
-                attempts=self.open.attempts[rows],
-                code=[answer.code for _, answer in held],
-                message=[answer.message for _, answer in held],
-                request_id=[answer.request_id for _, answer in held],
-            )
-        )
+            self.settler.keep_for_next_time(self._equal.held)
 
     def whole_job_refused(self, answer: Answer, rows: Rows) -> BulklinkError:
         """The service refuses the signed-in user: nothing was executed, nothing is settled."""
-        self._keep_for_next_time([(row, answer) for row in rows.tolist()])
+        self.settler.keep_for_next_time([(row, answer) for row in rows.tolist()])
         return same_refusal(answer, 1)
 
     def refused_whole(self, rows: Rows, answer: Answer, now_s: float) -> int:
@@ -361,14 +353,14 @@ class Fates:
 
     def _settle(self, row: int, settlement: Settlement, answer: Answer | None, found: Found | None) -> None:
         self.settler.settle(row, settlement, answer, found)
-        self.open.forget(row)
+        self.open.forget([row])
         if self._groups is None:
             return
         if settlement.outcome in AS_ASKED:
             self._groups.settled(row)
             return
         for other in self._groups.fail(row, row):
-            self._group_failed(other, row, answer)
+            self._group_failed(other, row, None)
 
     def _fallen(self, fallen: Iterable[tuple[int, int | None]]) -> None:
         for row, culprit in fallen:
@@ -382,7 +374,7 @@ class Fates:
         else:
             message = "its group failed; the service names no row" + (f": {answer.message}" if answer else "")
         self.settler.settle(row, Settlement(Outcome.GROUP_FAILED, message), answer, self.open.found.get(row))
-        self.open.forget(row)
+        self.open.forget([row])
 
     def note_open_rows(self, in_flight: Sequence[int]) -> None:
         """Rows sent before and known not to be done: written down, so that nobody doubts them tomorrow."""

@@ -9,7 +9,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -82,8 +82,11 @@ def read_run(directory: Path) -> PastRun:
     """The run in this directory. Raises JournalError if there is none."""
     with Journal.open(directory / JOURNAL, checked=False) as journal:
         meta = journal.all_meta()
-        about = AboutRun.from_meta(meta)
-        return PastRun(directory, about, RunEnd.from_meta(meta), max(from_iso(about.started), journal.last_moment()))
+        about, end = AboutRun.from_meta(meta), RunEnd.from_meta(meta)
+        if end.state is RunState.FINISHED and end.exit_code is None:
+            # It broke off while its files were written: they are still to be written.
+            end = replace(end, state=RunState.UNFINISHED)
+        return PastRun(directory, about, end, max(from_iso(about.started), journal.last_moment()))
 
 
 def past_runs(base: Path, job: str) -> list[PastRun]:
