@@ -172,6 +172,9 @@ class Fates:
     def _fault(self, row: int, answer: Answer, now_s: float) -> float:
         """One row's own refusal. Returns the moment of its next try (now, if there is none)."""
         verdict = verdict_of(answer)
+        if self._work.has_another_way(row, answer):
+            self.ready([row], alone=True)
+            return now_s
         if self._work.refusal_may_mean_done(row, verdict):
             self.open.refused[row] = answer
             self.desk.ask(Why.REFUSED, [row])
@@ -360,7 +363,7 @@ class Fates:
             self._groups.settled(row)
             return
         for other in self._groups.fail(row, row):
-            self._group_failed(other, row, None)
+            self._group_failed(other, row, answer)
 
     def _fallen(self, fallen: Iterable[tuple[int, int | None]]) -> None:
         for row, culprit in fallen:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bulklink.core import looking
+from bulklink.core.answer import Answer
 from bulklink.core.forms import OperationTemplate
 from bulklink.core.keys import guid_text, guid_texts
 from bulklink.core.relationships import Cardinality, Relationship
@@ -22,8 +23,10 @@ from bulklink.vocabulary import Action, Before, Outcome
 
 #: Share of links found already there from which on reading first costs less than being refused.
 WORTH_LOOKING: Final = 0.02
-#: One chunk in so many is read all the same, in case the file changes its mind.
-SAMPLE_EVERY: Final = 20
+#: Among so many rows it is counted how many were refused as being there already.
+WINDOW_ROWS: Final = 10_000
+#: Rows that were read and whose wishes are kept at hand, for they are asked about one by one.
+AT_HAND_MAX: Final = 1 << 15
 
 _DONE: Final[Mapping[Action, Outcome]] = {
     Action.ASSOCIATE: Outcome.ASSOCIATED,
@@ -40,17 +43,30 @@ _LOST_UNREAD = "linked; the answer to this run's request was lost, so the link m
 
 
 class SkipExisting:
-    """Whether N:N adds are read before they are sent: `always`, `never`, or `auto`: while that finds enough."""
+    """Whether N:N adds are read before they are sent: `always`, `never`, or `auto`: while that finds enough.
+
+    Where it found too little, refusals tell when it would find enough again.
+    """
 
     def __init__(self, setting: str) -> None:
         self._is_fixed = setting != "auto"
         self._is_looking = setting != "never"
-        self._chunks = 0
+        self._unread = 0
+        self._there = 0
 
-    def wants_to_look(self) -> bool:
-        """Whether the next chunk is to be read."""
-        self._chunks += 1
-        return self._is_looking or (not self._is_fixed and self._chunks % SAMPLE_EVERY == 0)
+    def wants_to_look(self, rows: int) -> bool:
+        """Whether the next rows are to be read; if not, they are sent unread."""
+        if not self._is_looking:
+            self._unread += rows
+            if self._unread >= WINDOW_ROWS:
+                self._unread = self._there = 0
+        return self._is_looking
+
+    def was_there(self) -> None:
+        """A row that was sent unread was refused, because it was as asked already."""
+        self._there += 1
+        if not self._is_fixed and self._there >= WORTH_LOOKING * WINDOW_ROWS:
+            self._is_looking, self._there = True, 0
 
     def looked(self, looked: int, already: int) -> None:
         """Learn how much a reading found."""
@@ -91,15 +107,17 @@ class LinkWork:
         self._riders = riders
         self._skip = SkipExisting(skip_existing)
         self._skips_never = skip_existing == "never"
+        self._only_action = next(iter(templates)) if len(templates) == 1 else None
+        self._at_hand: dict[int, tuple[Action, bytes]] = {}
         self._api_path = api_path
 
     # -- before sending --------------------------------------------------------------------------------------------
 
     def looks_first(self, rows: Rows) -> NDArray[np.bool_]:
         """Lookups and removals always: their answer hides what was there. N:N adds while it pays."""
-        adds = self._read(rows).actions == Action.ASSOCIATE
+        adds = self._actions(rows) == Action.ASSOCIATE
         if self._is_many:
-            wants = self._skip.wants_to_look() if adds.any() else False
+            wants = self._skip.wants_to_look(len(rows)) if adds.any() else False
             looks: NDArray[np.bool_] = ~adds | wants
             return looks
         unread = adds & self._skips_never
@@ -115,7 +133,12 @@ class LinkWork:
     def questions(self, rows: Sequence[int]) -> list[Question]:
         """The GETs for the links of these rows."""
         wishes = self._read(np.array(rows, np.int64))
-        return looking.link_questions(self._relationship, self._api_path, _each(wishes.from_ids), _each(wishes.to_ids))
+        from_ids, to_ids = _each(wishes.from_ids), _each(wishes.to_ids)
+        if len(self._at_hand) > AT_HAND_MAX:
+            self._at_hand.clear()
+        targets = to_ids if self._relationship.holder == "from" else from_ids
+        self._at_hand.update(zip(rows, zip(map(Action, wishes.actions.tolist()), targets, strict=True), strict=True))
+        return looking.link_questions(self._relationship, self._api_path, from_ids, to_ids)
 
     def findings(self, rows: Sequence[int], question: Question, pages: Sequence[bytes]) -> dict[int, Found]:
         """Row -> what is linked. Raises ValueError if a page is not an answer to the question."""
@@ -151,11 +174,11 @@ class LinkWork:
 
     def success(self, rows: Rows) -> NDArray[np.uint8]:
         """What a 2xx means: the action was done."""
-        return _DONE_BY_ACTION[self._read(rows).actions]
+        return _DONE_BY_ACTION[self._actions(rows)]
 
     def before_success(self, rows: Rows) -> NDArray[np.uint8]:
         """The service refuses to add an N:N link that exists, so that an accepted one was absent before."""
-        adds = (self._read(rows).actions == Action.ASSOCIATE) & self._is_many
+        adds = (self._actions(rows) == Action.ASSOCIATE) & self._is_many
         return np.where(adds, np.uint8(Before.ABSENT), np.uint8(Before.UNKNOWN)).astype(np.uint8)
 
     def after_reading(self, row: int, now: Found, first: Found | None, why: Why) -> Settlement | None:
@@ -164,6 +187,8 @@ class LinkWork:
         if not self._is_as_asked(action, target, now):
             return None
         if why is not Why.DOUBT:
+            if first is None:
+                self._skip.was_there()
             return Settlement(_ALREADY[action], _why_already(action, now))
         if first is None:
             return Settlement(_ALREADY[action], _LOST_UNREAD)
@@ -173,7 +198,7 @@ class LinkWork:
 
     def may_resend_unread(self, row: int) -> bool:
         """Only an N:N add: if the earlier sending took effect, the service refuses the second and changes nothing."""
-        return self._is_many and self._wish(row)[0] is Action.ASSOCIATE
+        return self._is_many and self._action(row) is Action.ASSOCIATE
 
     def may_send_unread(self, row: int) -> bool:
         """An N:N add tells by its answer what was there."""
@@ -181,10 +206,14 @@ class LinkWork:
 
     def refusal_may_mean_done(self, row: int, verdict: Verdict) -> bool:
         """A duplicate may be this very link; a missing record cannot be linked."""
-        action = self._wish(row)[0]
+        action = self._action(row)
         if verdict is Verdict.DUPLICATE:
             return self._is_many and action is Action.ASSOCIATE
         return verdict is Verdict.GONE and action is not Action.ASSOCIATE
+
+    def has_another_way(self, row: int, answer: Answer) -> bool:
+        """A named form is used as named."""
+        return False
 
     # -- moves -----------------------------------------------------------------------------------------------------
 
@@ -204,8 +233,19 @@ class LinkWork:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
+    def _actions(self, rows: Rows) -> NDArray[np.uint8]:
+        """(n,) the action of each row."""
+        if self._only_action is None:
+            return self._read(rows).actions
+        return np.full(len(rows), self._only_action, np.uint8)
+
+    def _action(self, row: int) -> Action:
+        return self._only_action or self._wish(row)[0]
+
     def _wish(self, row: int) -> tuple[Action, bytes]:
         """The row's action and, for lookups, the id that the lookup is to hold or to let go."""
+        if row in self._at_hand:
+            return self._at_hand[row]
         wishes = self._read(np.array([row], np.int64))
         ids = wishes.to_ids if self._relationship.holder == "from" else wishes.from_ids
         return Action(int(wishes.actions[0])), ids.tobytes()

@@ -65,12 +65,6 @@ class OpenRows:
         moments = [self._delayed[0].due_s if self._delayed else None, self.doubts.next_due_s()]
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def knows_any_of(self, rows: Rows) -> bool:
-        """Whether any of these rows is not on the straight way."""
-        if not (self.found or self.doubted or self._faults):
-            return False
-        return any(row in self.found or row in self.doubted or row in self._faults for row in rows.tolist())
-
     def draw(self, rows_max: int, change_set_size: int, locks: Locks) -> Draw:
         """Ready rows for one batch."""
         if self._groups is not None:
@@ -132,14 +126,16 @@ class OpenRows:
         self.doubted[row] = max(conclusive_s, self.doubted.get(row, 0.0))
         self.doubts.add([row], now_s, self.doubted[row])
 
-    def forget(self, row: int) -> None:
-        """The row is settled."""
-        self.found.pop(row, None)
-        self.doubted.pop(row, None)
-        self.refused.pop(row, None)
-        self.halved.discard(row)
-        self._faults.pop(row, None)
-        self.doubts.remove(row)
+    def forget(self, rows: Sequence[int]) -> None:
+        """The rows are settled."""
+        for known in (self.found, self.doubted, self.refused, self._faults):
+            if known:
+                for row in rows:
+                    known.pop(row, None)
+        self.halved.difference_update(rows)
+        if len(self.doubts):
+            for row in rows:
+                self.doubts.remove(row)
 
 
 def _jitter(row: int, count: int) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bulklink.core import looking
+from bulklink.core.answer import Answer
 from bulklink.core.keys import guid_texts
 from bulklink.core.link_work import SkipExisting
 from bulklink.core.looking import HOLDERS_PER_GET, in_filter
@@ -143,7 +144,10 @@ class RecordWork:
 
     def after_reading(self, row: int, now: Found, first: Found | None, why: Why) -> Settlement | None:
         """The outcome, if the record is as asked now; None if it is not."""
-        return self._rules.after_reading(now, first, why)
+        settlement = self._rules.after_reading(now, first, why)
+        if settlement is not None and why is Why.REFUSED and first is None:
+            self._skip.was_there()
+        return settlement
 
     def may_resend_unread(self, row: int) -> bool:
         """Only a create: a second one meets the primary key of the first and changes nothing."""
@@ -158,6 +162,10 @@ class RecordWork:
         if self._shape.action is Action.CREATE:
             return verdict is Verdict.DUPLICATE
         return verdict is Verdict.STALE
+
+    def has_another_way(self, row: int, answer: Answer) -> bool:
+        """There is one form only."""
+        return False
 
     def riders(self, row: int) -> Sequence[int]:
         """The rows whose nested records this row's operation takes along."""

@@ -4,7 +4,7 @@ Owns: the settings of a run's second pass, and the kinds of step.
 Does not know: how a step comes about, who takes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bulklink.core.work import Found, Rows
+from bulklink.core.work import Rows
 from bulklink.errors import BulklinkError
-from bulklink.vocabulary import Before
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +71,3 @@ class Halted(NamedTuple):
 
 
 Step = Send | Wait | Finished | Halted
-
-
-def before_columns(found: Sequence[Found | None]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """What was found before sending, as columns: (n,) kinds and, where any lookup held an id, (n, 16) ids."""
-    kinds = np.fromiter((one.before if one else Before.UNKNOWN for one in found), np.uint8, len(found))
-    if not any(one and one.before_id for one in found):
-        return kinds, None
-    blob = b"".join((one.before_id or bytes(16)) if one else bytes(16) for one in found)
-    return kinds, np.frombuffer(blob, np.uint8).reshape(-1, 16)
