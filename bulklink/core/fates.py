@@ -363,7 +363,7 @@ class Fates:
             self._groups.settled(row)
             return
         for other in self._groups.fail(row, row):
-            self._group_failed(other, row, answer)
+            self._group_failed(other, row, None)
 
     def _fallen(self, fallen: Iterable[tuple[int, int | None]]) -> None:
         for row, culprit in fallen:
