@@ -21,11 +21,13 @@ from bulklink.core.relationships import Listed
 from bulklink.errors import ExitCode
 from bulklink.files.journal import Journal
 from bulklink.files.run_directory import JOURNAL, SPOOL
+from bulklink.files.readers import open_input
 from bulklink.files.spool import Spool
 from bulklink.finishing import write_files
 from bulklink.job import Job, LoadedJob, RunOptions
 from bulklink.listener import Listener
-from bulklink.driving import Interruption, SystemClock
+from bulklink.job.document import read_side
+from bulklink.proposing import Proposals, Proposer, Wish
 from bulklink.session import Session
 from bulklink.summary import Summary
 
@@ -94,6 +96,40 @@ def check(job: JobLike) -> Checked:
 
 
 def relationships(table: str, *, url: str, with_table: str = "") -> list[Listed]:
+def propose(
+    input_file: str | Path,
+    *,
+    url: str,
+    relationship: str = "",
+    from_side: str | None = None,
+    to_side: str | None = None,
+    input_words: Mapping[str, str] | None = None,
+) -> Proposals:
+    """What a spreadsheet may mean in an environment: jobs that would run, best first. Sends nothing that writes.
+
+    from_side, to_side: ``TABLE[.COLUMN]=HEADER``, as far as known. input_words: keys of [input] such as sheet.
+    """
+    words = {"file": [str(Path(input_file).absolute())], **(input_words or {})}
+    values = {"dataverse": {"url": url}, "input": words, "link": {"relationship": "x", "from": _ANY, "to": _ANY}}
+    loaded = Job.from_mapping(values, {})
+    wish = Wish(relationship, *(_side(text, flag) for text, flag in ((from_side, "--from"), (to_side, "--to"))))
+
+    async def ask() -> Proposals:
+        table = open_input(loaded.required_input(), loaded.base_dir)
+        async with Connection(loaded, os.environ, Listener(), SystemClock()) as connection:
+            return await Proposer(table, connection, wish).propose()
+
+    return _in_its_own_loop(ask)
+
+
+def _side(text: str | None, flag: str) -> tuple[str, str, str] | None:
+    if text is None:
+        return None
+    side = read_side(text, flag)
+    ((column, header),) = side["match"].items()
+    return side["table"], column, header
+
+
     """A table's relationships: name, kind, other table, navigation property on each side."""
 
     async def ask() -> list[Listed]:

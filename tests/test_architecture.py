@@ -22,7 +22,7 @@ IMPORT_LINE = (
     "core", "core.keys", "core.facts", "core.key_values", "core.directions", "core.misnaming", "core.relationships",
     "core.forms", "core.record_values", "core.record_shape", "core.privileges",
     # Pass 1: rows into wishes.
-    "core.table", "core.hygiene", "core.ledger", "core.wishes", "core.record_wishes", "core.packing", "core.groups",
+    "core.table", "core.hygiene", "core.proposing", "core.ledger", "core.wishes", "core.record_wishes", "core.packing", "core.groups",
     # The wire, in bytes.
     "core.answer", "core.multipart", "core.request", "core.parts", "core.reply", "core.fault_codes", "core.verdict",
     # Pass 2: the engine.
@@ -36,7 +36,8 @@ IMPORT_LINE = (
     # Runs.
     "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "linking",
     "record_plan", "record_intake", "recording", "tasks",
-    "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "api",
+    "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "proposing", "job_text",
+    "api",
     # The front door.
     "cli.*", "__main__",
 )  # fmt: skip

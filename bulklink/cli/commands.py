@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "disassociate": Entry("Links", "links", "Remove the links that a spreadsheet names."),
     "run": Entry("Links", "run", "Do what a job file says: read, check, resolve, send, report."),
     "report": Entry("Links", "report", "Write outcomes, summary and report of a run again."),
+    "init": Entry("Links", "init", "Look at a spreadsheet and write a job file for it."),
     "check": Entry("Links", "check", "Say what would stop a job tonight; reads only."),
     "relationships": Entry("Environment", "relationships", "List a table's relationships."),
     "login": Entry("Environment", "account", "Sign in and remember it."),
