@@ -18,15 +18,16 @@ from bulklink.checking import Checked
 from bulklink.checking import check as look_at
 from bulklink.connecting import Connection
 from bulklink.core.relationships import Listed
+from bulklink.driving import Interruption, SystemClock
 from bulklink.errors import ExitCode
 from bulklink.files.journal import Journal
-from bulklink.files.run_directory import JOURNAL, SPOOL
 from bulklink.files.readers import open_input
+from bulklink.files.run_directory import JOURNAL, SPOOL
 from bulklink.files.spool import Spool
 from bulklink.finishing import write_files
 from bulklink.job import Job, LoadedJob, RunOptions
-from bulklink.listener import Listener
 from bulklink.job.document import read_side
+from bulklink.listener import Listener
 from bulklink.proposing import Proposals, Proposer, Wish
 from bulklink.session import Session
 from bulklink.summary import Summary
@@ -95,7 +96,6 @@ def check(job: JobLike) -> Checked:
     return _in_its_own_loop(lambda: look_at(loaded, os.environ, SystemClock()))
 
 
-def relationships(table: str, *, url: str, with_table: str = "") -> list[Listed]:
 def propose(
     input_file: str | Path,
     *,
@@ -130,6 +130,7 @@ def _side(text: str | None, flag: str) -> tuple[str, str, str] | None:
     return side["table"], column, header
 
 
+def relationships(table: str, *, url: str, with_table: str = "") -> list[Listed]:
     """A table's relationships: name, kind, other table, navigation property on each side."""
 
     async def ask() -> list[Listed]:
