@@ -36,7 +36,8 @@ from bulklink.vocabulary import Action, Outcome
 #: Under it the ids of all records that bulklink creates lie.
 ID_SPACE: Final = uuid.UUID("6f0f3f0a-6b1d-5a64-8f4e-2d1c8f6b6c5e")
 _ETAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]+"')
-_NO_ID: Final = bytes(16)
+#: Where a row names no record.
+NO_ID: Final = bytes(16)
 #: The further columns of the spool.
 BODY: Final = "body"
 ETAG: Final = "etag"
@@ -236,11 +237,11 @@ class _Span:
         ids, hubs = self._ids[within], (self._first_lookup or self._ids)[within]
         writer.write(
             chunk,
-            from_ids=_joined(ids),
-            to_ids=_joined(hubs),
+            from_ids=joined_ids(ids),
+            to_ids=joined_ids(hubs),
             actions=np.full(len(ids), self._plan.shape.action, np.uint8),
-            from_valid=np.array([one != _NO_ID for one in ids], np.bool_),
-            to_valid=np.array([one != _NO_ID for one in hubs], np.bool_),
+            from_valid=np.array([one != NO_ID for one in ids], np.bool_),
+            to_valid=np.array([one != NO_ID for one in hubs], np.bool_),
             extra={BODY: pa.array(self._bodies[within], pa.string()), ETAG: pa.array(self._etags[within], pa.string())},
         )
 
@@ -251,7 +252,7 @@ class _Span:
         if plan.key is not None:
             ids = self._keys["record"].ids(self._cells, self._rows, self.trouble)
             for k, one in enumerate(ids):
-                if one == _NO_ID and k not in self.trouble.outcomes:
+                if one == NO_ID and k not in self.trouble.outcomes:
                     self.trouble.note(k, Outcome.INVALID, f"{', '.join(plan.key.headers)} is empty")
             return ids
         ids = _new_ids(plan, self._cells)
@@ -338,10 +339,10 @@ class _Span:
                 for reason in trouble.reasons[k]:
                     self.trouble.note(k, outcome, reason)
         name, bind = json.dumps(lookup.navigation), json.dumps(lookup.navigation + BIND)
-        for k, text in enumerate(_texts(ids)):
+        for k, text in enumerate(id_texts(ids)):
             if cleared[k]:
                 members[k].append(f"{name}:null")
-            elif ids[k] != _NO_ID:
+            elif ids[k] != NO_ID:
                 members[k].append(f'{bind}:"{lookup.entity_set}({text})"')
         self._first_lookup = self._first_lookup or ids
 
@@ -351,7 +352,7 @@ class _Span:
         found = self._keys[collection.side.name].many_ids(texts, self._rows, self.trouble)
         for k, ids in enumerate(found):
             if ids:
-                members[k].append(f"{bind}:{json.dumps([f'{collection.entity_set}({one})' for one in _texts(ids)])}")
+                members[k].append(f"{bind}:{json.dumps([f'{collection.entity_set}({one})' for one in id_texts(ids)])}")
 
     def _is_clear(self, text: str) -> bool:
         return bool(self._plan.clear_marker) and text.strip() == self._plan.clear_marker
@@ -386,9 +387,11 @@ def _each(ids: NDArray[np.uint8]) -> list[bytes]:
     return [blob[k : k + 16] for k in range(0, len(blob), 16)]
 
 
-def _joined(ids: Sequence[bytes]) -> NDArray[np.uint8]:
+def joined_ids(ids: Sequence[bytes]) -> NDArray[np.uint8]:
+    """(n, 16) the ids as one array."""
     return np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16)
 
 
-def _texts(ids: Sequence[bytes]) -> list[str]:
-    return [text.decode() for text in guid_texts(_joined(ids))] if ids else []
+def id_texts(ids: Sequence[bytes]) -> list[str]:
+    """The ids as people write them."""
+    return [text.decode() for text in guid_texts(joined_ids(ids))] if ids else []

@@ -5,10 +5,10 @@ Does not know: how any kind is done.
 """
 
 import json
+from collections.abc import Callable, Mapping
 
-from bulklink import linking, recording
+from bulklink import linking, party_recording, recording
 from bulklink.core.work import Work
-from bulklink.errors import JobError
 from bulklink.files.readers import InputTable
 from bulklink.files.spool import Spool
 from bulklink.first_pass import Task
@@ -22,9 +22,9 @@ def headers_used(job: Job) -> list[str]:
     """The headers that the input must have."""
     if job.record:
         return headers_of_record(job, job.record)
-    if job.links:
-        return linking.headers_used(job, job.links[0])
-    raise JobError(f"[{job.kind}] jobs are not available yet.")
+    if job.parties:
+        return party_recording.headers_used(job, job.parties)
+    return linking.headers_used(job, job.links[0])
 
 
 async def plan(job: Job, table: InputTable, metadata: Metadata) -> Task:
@@ -32,11 +32,17 @@ async def plan(job: Job, table: InputTable, metadata: Metadata) -> Task:
     if job.record:
         organisation_id = await metadata.organisation_id()
         return recording.RecordTask(job.record, await plan_record(job, job.record, table, metadata, organisation_id))
+    if job.parties:
+        fitted = await party_recording.plan_parties(job, job.parties, table, metadata)
+        return party_recording.PartyTask(job.parties, fitted)
     return await linking.plan_link(job, job.links[0], table, metadata)
 
 
 def work_for_reading(facts: str, spool: Spool, api_path: str) -> Work:
     """The rows of an earlier run, to be read back only. facts: what its `Task.facts` wrote."""
-    if json.loads(facts).get("kind") == "record":
-        return recording.work_for_reading(facts, spool, api_path)
-    return linking.work_for_reading(facts, spool, api_path)
+    readers: Mapping[object, Callable[[str, Spool, str], Work]] = {
+        "record": recording.work_for_reading,
+        "parties": party_recording.work_for_reading,
+    }
+    read = readers.get(json.loads(facts).get("kind"), linking.work_for_reading)
+    return read(facts, spool, api_path)

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "bulklink"
 #: ``files.*`` stands for all modules of a room; among themselves they only must not go round in a circle.
 IMPORT_LINE = (
     "vocabulary",
-    "errors",
+    "errors", "explanations",
     # The job file.
     "job.values", "job.settings", "job.kinds", "job.toml_lines", "job.problems", "job.layers", "job.document",
     "job.schema", "job.options", "job", "listener",
@@ -27,7 +27,7 @@ IMPORT_LINE = (
     "core.answer", "core.multipart", "core.request", "core.parts", "core.reply", "core.fault_codes", "core.verdict",
     # Pass 2: the engine.
     "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving",
-    "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work", "core.record_work",
+    "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work", "core.record_work", "core.party_work",
     "core.open_rows",
     "core.fates", "core.steps", "core.engine",
     # Disk and network.
@@ -35,7 +35,7 @@ IMPORT_LINE = (
     "service.*",
     # Runs.
     "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "linking",
-    "record_plan", "record_intake", "recording", "tasks",
+    "record_plan", "record_intake", "recording", "party_recording", "tasks",
     "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "proposing", "job_text",
     "api",
     # The front door.

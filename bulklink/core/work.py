@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bulklink.core.answer import Answer
 from bulklink.core.verdict import Verdict
 from bulklink.vocabulary import Before, Outcome
 
@@ -103,6 +104,9 @@ class Work(Protocol):
 
     def refusal_may_mean_done(self, row: int, verdict: Verdict) -> bool:
         """Whether this refusal is what the service says when the row is as asked already."""
+
+    def has_another_way(self, row: int, answer: Answer) -> bool:
+        """Whether the service refused the way of asking, and the row is to be sent again in another form."""
 
     def riders(self, row: int) -> Sequence[int]:
         """The rows that share this row's operation."""

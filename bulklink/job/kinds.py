@@ -191,13 +191,43 @@ class Record(Section):
         return self
 
 
+class Party(Section):
+    """Who takes part: a record, or a bare e-mail address, or the address where there is no such record."""
+
+    table: str = Field(default="", description="Logical name of the record's table, such as contact.")
+    match: dict[str, Name] = Field(
+        default={}, description="Column of the table = header of the input. The primary key takes GUIDs."
+    )
+    where: str = Field(default="", description="OData filter that narrows the records down.")
+    ignore_case: Flag = Field(default=True, description="Upper and lower case count as alike.")
+    trim: Flag = Field(default=True, description="Blanks around a cell do not count.")
+    address: str = Field(
+        default="", description="Header of a column with e-mail addresses, for parties that are no record."
+    )
+
+    @property
+    def side(self) -> Side | None:
+        """How the record is found, if there may be one."""
+        if not self.table:
+            return None
+        return Side(table=self.table, match=self.match, where=self.where, ignore_case=self.ignore_case, trim=self.trim)
+
+    @model_validator(mode="after")
+    def _somebody_is_named(self) -> Self:
+        if bool(self.table) != bool(self.match):
+            raise ValueError("table and match go together")
+        if not (self.table or self.address):
+            raise ValueError('is nobody: give table and match, or address = "HEADER"')
+        return self
+
+
 class Parties(Section):
     """Activity parties: who an e-mail, appointment or other activity is from, to, with."""
 
     table: Name = Field(description="Logical name of the activity's table, such as email.")
     match: Headers = Field(min_length=1, description="Column of the activity = header of the input.")
     navigation_property: Name = Field(description="Such as email_activity_parties.")
-    party: Side = Field(description="The record that takes part.")
+    party: Party = Field(description="Who takes part: a record, or an e-mail address.")
     participation: Name = Field(description="Header: from, to, cc, bcc … or the participationtypemask number.")
     mode: Literal["append", "replace"] = Field(
         default="append", description="append reads the present parties and writes the union."

@@ -20,10 +20,11 @@ def is_party(navigation: CollectionNavigation | LinkNavigation) -> bool:
 
 def make_room(context: Context, operation: Operation, activity: tuple[Table, str], rows: list[Any]) -> None:
     """Before parties are written: refuse, keep those that are there, or remove them, as the toggle says."""
-    if context.toggles.parties == "405":
+    refused = {"405": ("PUT", "PATCH"), "put-405": ("PUT",)}.get(context.toggles.parties, ())
+    if operation.request.method in refused:
         raise method_not_allowed(operation.request.method)
     if not all(isinstance(row, dict) for row in rows):
         raise bad_payload(activity[0].entity_set, "An activity party must be a JSON object.")
-    if context.toggles.parties == "replace":
+    if context.toggles.parties != "append":
         sql = f"DELETE FROM {quoted('activityparty')} WHERE activityid = ?"
         context.organisation.connection.execute(sql, (activity[1],))

@@ -101,7 +101,10 @@ class Toggles:
     lenient_eol: str = _toggle("U25", "no", ("no", "yes"), "Multipart with bare line feeds.")
     update_multiple_null: str = _toggle("U26", "clear", ("clear", "400"), "Null for a navigation in UpdateMultiple.")
     parties: str = _toggle(
-        "U27", "replace", ("replace", "append", "405"), "PUT on activity parties, and a nested array of them on PATCH."
+        "U27",
+        "replace",
+        ("replace", "append", "405", "put-405"),
+        "PUT on activity parties, and a nested array of them on PATCH.",
     )
 
     @classmethod
