@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
+import anyio
+
 from bulklink.core.pace import Pace, PaceSettings
 from bulklink.files.lock import state_directory
 from bulklink.gate import PaceGate
@@ -87,7 +89,8 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.transport.__aexit__(kind, error, trace)
+        with anyio.CancelScope(shield=True):  # an interrupted run closes its connections all the same
+            await self.transport.__aexit__(kind, error, trace)
 
     async def who_am_i(self) -> None:
         """The cheapest signed request: sign-in and x-ms-dop-hint. Raises SignInError if the user is refused."""

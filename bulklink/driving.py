@@ -7,9 +7,9 @@ Does not know: what a row is, what an answer means. It decides nothing.
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,6 +28,8 @@ GRACE_S: Final = 30.0
 #: A wait shorter than this is not worth a line for people.
 WAIT_SHOWN_S: Final = 0.5
 SAMPLE_EVERY_S: Final = 1.0
+
+_Result = TypeVar("_Result")
 
 
 class Clock(Protocol):
@@ -55,8 +57,18 @@ class Interruption:
         self._wake: Callable[[], object] = lambda: None
 
     def on_request(self, wake: Callable[[], object]) -> None:
-        """What wakes the loop."""
+        """What wakes the loop; at once, if the request came earlier."""
         self._wake = wake
+        if self.exit_code is not None:
+            wake()
+
+    async def ends(self, do: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Do something that a request ends at its next pause, unless it says itself what is to wake it."""
+        loop = asyncio.get_running_loop()
+        with anyio.CancelScope() as scope:
+            self.on_request(partial(loop.call_soon_threadsafe, scope.cancel))
+            return await do()
+        raise Interrupted(self.exit_code or ExitCode.SIGINT)
 
     def request(self, exit_code: ExitCode) -> None:
         """End the run with this exit code."""

@@ -72,6 +72,9 @@ class Session:
 
     async def run(self) -> Summary:
         """The whole run. Raises BulklinkError if it ended before there was anything to write files about."""
+        return await self.interruption.ends(self._run)
+
+    async def _run(self) -> Summary:
         table = self._open_input(tasks.headers_used(self.job))
         async with Connection(self.loaded, self.env, self.listener, self.clock, self.credential) as connection:
             await connection.who_am_i()
