@@ -12,11 +12,11 @@ from typing import Final, Self
 import anyio
 
 from bulklink.core.pace import Pace, PaceSettings
+from bulklink.driving import Clock
 from bulklink.files.lock import state_directory
 from bulklink.gate import PaceGate
 from bulklink.job import Dataverse, LoadedJob
 from bulklink.listener import Listener
-from bulklink.driving import Clock
 from bulklink.service.metadata import Metadata
 from bulklink.service.reading import Reader, checked
 from bulklink.service.sign_in import Settings, token_source
@@ -52,7 +52,7 @@ class Connection:
         dataverse, send = loaded.job.dataverse, loaded.job.send
         ca_file = str(loaded.resolve(dataverse.ca_file)) if dataverse.ca_file else ""
         settings = _sign_in_settings(loaded, dataverse, ca_file)
-        tokens = token_source(settings, env, state_directory(), credential=credential)
+        self._tokens = tokens = token_source(settings, env, state_directory(), credential=credential)
         #: What must not get into any file.
         self.secrets = [
             secret
@@ -91,6 +91,11 @@ class Connection:
     ) -> None:
         with anyio.CancelScope(shield=True):  # an interrupted run closes its connections all the same
             await self.transport.__aexit__(kind, error, trace)
+
+    @property
+    def signed_in_as(self) -> str:
+        """How it is signed in, and as whom, as far as that is known; no secret."""
+        return f"{self._tokens.kind}, {self._tokens.who}"
 
     async def who_am_i(self) -> None:
         """The cheapest signed request: sign-in and x-ms-dop-hint. Raises SignInError if the user is refused."""

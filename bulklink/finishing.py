@@ -8,11 +8,13 @@ Source: the public contract (README, "Files of a run", "Exit codes").
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bulklink.core.verdict import explain
 from bulklink.errors import BooksError, BulklinkError, ExitCode
+from bulklink.explanations import OUTCOMES
 from bulklink.files.about_run import RunEnd, RunState, iso
+from bulklink.files.entries import Event, EventKind
 from bulklink.files.journal import Journal
 from bulklink.files.outcomes import write_outcomes
 from bulklink.files.row_outcomes import Books
@@ -30,7 +32,9 @@ def finish(
     is_over = error is None or error.exit_code is ExitCode.GUARDED
     state = RunState.FINISHED if is_over else RunState.UNFINISHED
     why, hint = (str(error), error.hint) if error else ("", "")
-    journal.set_meta(**RunEnd(state, None, iso(time.time()), why, hint).to_meta())
+    now_s = time.time()
+    journal.record(events=[Event(now_s, EventKind.END, why=why)])
+    journal.set_meta(**RunEnd(state, None, iso(now_s), why, hint).to_meta())
     return write_files(directory, spool, journal, formats, html=html, error=error)
 
 
@@ -70,6 +74,9 @@ def _exit_code(journal: Journal, books: Books, error: BulklinkError | None) -> E
 
 
 def _explain(code: str) -> tuple[str, str] | None:
-    """What a service code means and what to do, in plain words."""
+    """What a service code or an outcome means and what to do, in plain words."""
     meaning = explain(code)
-    return (meaning.words, meaning.advice) if meaning else None
+    return (meaning.words, meaning.advice) if meaning else _BY_WORD.get(code)
+
+
+_BY_WORD: Final = {outcome.word: tuple(words) for outcome, words in OUTCOMES.items()}

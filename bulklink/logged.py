@@ -1,12 +1,14 @@
-"""A listener that also writes log.jsonl.
+"""A listener that also writes log.jsonl, and notes into the journal.
 
-Owns: which of the things a listener is told are worth a line.
+Owns: which of the things a listener is told are worth a line, and which belong into summary and report.
 Does not know: the run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from bulklink.files.entries import Event, EventKind
+from bulklink.files.journal import Journal
 from bulklink.files.log import EventLog
 from bulklink.listener import Listener, Progress, RunFacts
 
@@ -15,11 +17,13 @@ PROGRESS_EVERY: Final = 10
 
 
 class LoggedListener(Listener):
-    """Hands everything on and writes it down."""
+    """Hands everything on and writes it down. wall_s: seconds since 1970."""
 
-    def __init__(self, inner: Listener, log: EventLog) -> None:
+    def __init__(self, inner: Listener, log: EventLog, journal: Journal, wall_s: Callable[[], float]) -> None:
         self._inner = inner
         self._log = log
+        self._journal = journal
+        self._wall_s = wall_s
         self._told = 0
 
     def started(self, facts: RunFacts) -> None:
@@ -42,6 +46,7 @@ class LoggedListener(Listener):
     def note(self, text: str) -> None:
         """One sentence for the person."""
         self._log.write("note", text=text)
+        self._journal.record(events=[Event(self._wall_s(), EventKind.NOTE, why=text)])
         self._inner.note(text)
 
     def ended(self, summary: Mapping[str, object]) -> None:

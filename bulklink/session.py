@@ -24,6 +24,7 @@ from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.steps import EngineSettings
 from bulklink.core.wishes import before_sending
 from bulklink.core.work import Found
+from bulklink.driving import Clock, Interruption, Run, SystemClock
 from bulklink.errors import BulklinkError, GuardStop
 from bulklink.files.about_run import AboutRun, InputFacts, iso
 from bulklink.files.entries import Event, EventKind, SentBatch
@@ -42,7 +43,6 @@ from bulklink.job import Job, LoadedJob, RunOptions, next_deadline
 from bulklink.listener import Listener, RunFacts
 from bulklink.logged import LoggedListener
 from bulklink.progress import ProgressMeter
-from bulklink.driving import Clock, Interruption, Run, SystemClock
 from bulklink.run_place import PHASE, SENDING, Identity, RunPlace, choose_place, fingerprint_of
 from bulklink.summary import Summary
 from bulklink.superseding import FACTS, supersede
@@ -79,9 +79,9 @@ class Session:
         async with Connection(self.loaded, self.env, self.listener, self.clock, self.credential) as connection:
             await connection.who_am_i()
             task = await tasks.plan(self.job, table, connection.metadata)
-            for note in task.notes:
-                self.listener.note(note)
             if self.options.dry_run:
+                for note in task.notes:
+                    self.listener.note(note)
                 return await foresee(self.loaded, task, table, connection, self.listener)
             identity = Identity(
                 self.job.dataverse.url,
@@ -117,24 +117,27 @@ class Session:
                 return write_files(place.directory, spool, journal, report.outcomes, html=report.html)
         for old in place.superseded:
             await supersede(old, connection.reader, self.job.send.settle_after, anyio.sleep)
-            self.listener.note(f"The unfinished run {old.directory} is closed: this run takes its place.")
-        redact = Redactor(connection.secrets)
-        with EventLog(place.directory / LOG, redact) as log, self._journal(place, identity, task) as journal:
-            self.listener = LoggedListener(self.listener, log)
+        redact, who = Redactor(connection.secrets), connection.signed_in_as
+        with EventLog(place.directory / LOG, redact) as log, self._journal(place, identity, task, who) as journal:
+            self.listener = LoggedListener(self.listener, log, journal, self.clock.wall)
             log.write("began", job=identity.job, organisation=identity.organisation, resumed=place.resumes)
             journal.record(events=[Event(self.clock.wall(), EventKind.SESSION)])
+            for old in place.superseded:
+                self.listener.note(f"The unfinished run {old.directory} is closed: this run takes its place.")
+            for note in task.notes:
+                self.listener.note(note)
             try:
                 summary = await self._work(place, task, table, connection, journal)
             except BulklinkError as error:
                 log.write("error", message=str(error), exit_code=int(error.exit_code))
                 raise
-            log.write("ended", exit_code=int(summary.exit_code), outcomes=summary.facts["outcomes"])
+            log.write("ended", **{key: summary.facts[key] for key in ("exit_code", "outcomes", "why", "notes")})
         self.listener.ended(summary.facts)
         if self.options.run_dir is None:
             prune(self.loaded.resolve(report.dir), identity.job, report.keep)
         return summary
 
-    def _journal(self, place: RunPlace, identity: Identity, task: Task) -> Journal:
+    def _journal(self, place: RunPlace, identity: Identity, task: Task, who: str) -> Journal:
         path = place.directory / JOURNAL
         if place.resumes:
             return Journal.open(path)
@@ -145,11 +148,12 @@ class Session:
             relationship=task.subject,
             fingerprint=identity.fingerprint,
             started=iso(self.clock.wall()),
-            rows=0,
             task=task.words,
             settings=self.loaded.settings_by_key(),
-            environment={"environment": identity.organisation},
+            environment={"environment": identity.organisation, "signed in as": who},
             key_headers=task.key_headers,
+            command=self.options.command,
+            retry_command=self.options.retry_command,
             chosen=self.options.run_dir is not None,
             retry_of=place.retry_of.about.run_id if place.retry_of else "",
         )
@@ -163,6 +167,8 @@ class Session:
         if place.resumes:
             spool = Spool.open(place.directory / SPOOL)
             ledger = _replayed(journal, spool.n_rows)
+            done = f"{ledger.settled:,} of {spool.n_rows:,} rows had their outcome"
+            self.listener.note(f"Resumed at {iso(self.clock.wall())}: {done}.")
         else:
             spool = await self._read_input(place, task, table, connection, journal)
             ledger = Ledger(spool.n_rows)
@@ -202,7 +208,7 @@ class Session:
             InputFacts(one.file, one.rows, one.sha256, one.modified, one.sheet, one.format, one.delimiter, one.encoding)
             for one in table.found
         )
-        meta = replace(about, rows=spool.n_rows, inputs=inputs).to_meta()
+        meta = replace(about, inputs=inputs).to_meta()
         return {key: value for key, value in meta.items() if key.startswith("about.")}
 
     def _guarded(self, table: InputTable, ledger: Ledger, settle: Settle) -> GuardStop | None:

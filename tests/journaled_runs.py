@@ -88,6 +88,5 @@ def about(**facts):
         "relationship": "accountleads_association",
         "fingerprint": "f1",
         "started": "2026-11-23T12:45:00Z",
-        "rows": 1,
     }
     return AboutRun(**known | facts)

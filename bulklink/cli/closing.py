@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bulklink.cli.explanations import EXIT_CODES
 from bulklink.cli.wording import count, duration
 from bulklink.errors import ExitCode
-from bulklink.vocabulary import AS_ASKED, Outcome
+from bulklink.explanations import EXIT_CODES
+from bulklink.vocabulary import Outcome
 
 _FILES: Final = ("outcomes.csv", "outcomes.xlsx", "outcomes.parquet", "troubles.csv", "removals.csv", "report.html")
-_AS_ASKED_WORDS: Final = frozenset(outcome.word for outcome in AS_ASKED)
 _AFTER_DRY_RUN: Final = "Correct the rows that are not as asked, or run it without --dry-run: the others are sent"
 _ORDER: Final = tuple(outcome.word for outcome in Outcome if outcome is not Outcome.NONE)
 
@@ -52,10 +51,7 @@ def verdict(summary: Mapping[str, Any], *, dry_run: bool = False) -> str:
         return f"{count(rows, 'row')}, everything is as asked."
     if exit_code is not ExitCode.TROUBLES:
         return f"{EXIT_CODES[exit_code].meaning}."
-    repeats = outcomes.get(Outcome.DUPLICATE.word, 0)
-    not_as_asked = sum(n for word, n in outcomes.items() if word not in _AS_ASKED_WORDS) - repeats
-    also = f" ({count(repeats, 'duplicate')} fared like the rows they repeat)" if repeats else ""
-    return f"{not_as_asked:,} of {count(rows, 'row')} not as asked{also}."
+    return f"{summary['not_as_asked']:,} of {count(rows, 'row')} not as asked."
 
 
 def _counts(outcomes: Mapping[str, int]) -> Iterator[str]:

@@ -56,10 +56,11 @@ def front_door(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line. Returns the exit code; never raises."""
-    session = Session(color=False if os.environ.get("NO_COLOR") else None)
+    typed = tuple(sys.argv[1:] if arguments is None else arguments)
+    session = Session(color=False if os.environ.get("NO_COLOR") else None, arguments=typed)
     try:
         code = front_door.main(
-            args=None if arguments is None else list(arguments),
+            args=list(typed),
             prog_name="bulklink",
             standalone_mode=False,
             obj=session,

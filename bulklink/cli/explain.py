@@ -6,8 +6,8 @@ from typing import Final
 
 import click
 
-from bulklink.cli.explanations import EXIT_CODES, OUTCOMES
 from bulklink.errors import UsageError, nearest
+from bulklink.explanations import EXIT_CODES, OUTCOMES
 
 _HEX: Final = r"[0-9A-Fa-f]{8}"
 _EXIT_CODES: Final = {str(int(exit_code)): exit_code for exit_code in EXIT_CODES}

@@ -5,8 +5,12 @@ Does not know: how a job was made.
 """
 
 import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,6 +23,9 @@ from bulklink.errors import UsageError
 if TYPE_CHECKING:
     from bulklink.job import LoadedJob
     from bulklink.summary import Summary
+
+_FRESH: Final = "--fresh"
+_RETRY: Final = "--retry-failed"
 
 
 def run_loaded(
@@ -41,6 +48,7 @@ def run_loaded(
     from bulklink import api
     from bulklink.job import RunOptions
 
+    again = command_again(session.arguments)
     options = RunOptions(
         run_dir=run_dir,
         dry_run=dry_run,
@@ -48,10 +56,19 @@ def run_loaded(
         retry_failed=retry_failed,
         allow_removals=allow_removals,
         signals=True,
+        command=again,
+        # A run that lies elsewhere is not found among the job's finished ones.
+        retry_command="" if run_dir else f"{again} {_RETRY}",
     )
     with listener_for(session) as listener:
         summary = api.run_job(loaded, options, listener)
     return say_summary(summary, session, dry_run=dry_run)
+
+
+def command_again(arguments: Sequence[str]) -> str:
+    """What to type so that the same work goes on: the line as it was typed, without what would begin anew."""
+    words = ["bulklink", *(word for word in arguments if word not in (_FRESH, _RETRY))]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def say_summary(summary: "Summary", session: Session, *, dry_run: bool = False) -> int:

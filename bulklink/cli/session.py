@@ -22,13 +22,14 @@ _PACKAGE: Final = Path(__file__).parents[1]
 
 @dataclass(slots=True)
 class Session:
-    """The manner of speaking that was asked for. Errors go to stderr, whatever was asked for."""
+    """The line that was typed and the manner of speaking it asks for. Errors go to stderr, whatever was asked for."""
 
     color: bool | None = None
     verbose: bool = False
     quiet: bool = False
     json: bool = False
     log_format: str = "text"
+    arguments: tuple[str, ...] = ()
     _heard: logging.Handler | None = None
 
     def speak_up(self) -> None:

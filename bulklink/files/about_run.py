@@ -43,7 +43,7 @@ class AboutRun:
     started: ISO 8601, UTC. fingerprint: equal for runs that are the same work. task: what was asked for, label ->
     words, in the order in which people should read it. settings: setting -> value. environment: label -> words.
     key_headers: the columns of the input that tell its rows apart. command: what to type to run it again.
-    retry_command: what to type to send the rows not as asked again, once this run is finished.
+    retry_command: what to type to send the rows not as asked again, once this run is finished. "": a program ran it.
     chosen: the directory was given with --run-dir. retry_of: the run whose rows not as asked this one sends again.
     """
 
@@ -53,7 +53,6 @@ class AboutRun:
     relationship: str
     fingerprint: str
     started: str
-    rows: int
     inputs: tuple[InputFacts, ...] = ()
     task: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -18,6 +18,8 @@ class RunOptions:
     fresh: never resume. retry_failed: send the rows not as asked of the newest finished run.
     allow_removals: lifts both removal limits up to this many, for this run.
     signals: SIGINT and SIGTERM end the run cleanly; only the command line asks for that.
+    command: what a person types to go on with this run; retry_command: to send its failed rows again. The report
+    shows them; "" where nobody typed anything.
     """
 
     run_dir: Path | None = None
@@ -26,3 +28,5 @@ class RunOptions:
     retry_failed: bool = False
     allow_removals: int | None = None
     signals: bool = False
+    command: str = ""
+    retry_command: str = ""

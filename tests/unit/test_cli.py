@@ -16,8 +16,8 @@ import bulklink
 from bulklink.cli import main
 from bulklink.cli.commands import COMMANDS, Entry
 from bulklink.cli.entry import front_door
-from bulklink.cli.explanations import EXIT_CODES, OUTCOMES
 from bulklink.errors import ExitCode, Interrupted, JobError, LockHeld
+from bulklink.explanations import EXIT_CODES, OUTCOMES
 from bulklink.job import job_schema
 from bulklink.vocabulary import Outcome
 

@@ -152,11 +152,11 @@ def test_a_good_end_is_one_sentence_the_counts_and_no_advice(tmp_path: Path) -> 
     assert len(lines) == 5
 
 
-def test_troubles_are_counted_apart_from_duplicates_and_lead_to_their_file(tmp_path: Path) -> None:
+def test_troubles_are_counted_as_the_books_count_them_and_lead_to_their_file(tmp_path: Path) -> None:
     (tmp_path / "troubles.csv").touch()
-    facts = summary(ExitCode.TROUBLES, {"associated": 10, "invalid": 2, "rejected": 1, "duplicate": 4})
+    facts = summary(ExitCode.TROUBLES, {"associated": 10, "invalid": 2, "rejected": 1, "duplicate": 4}, not_as_asked=4)
     lines = closing_block(facts, tmp_path).splitlines()
-    assert lines[0] == "account-leads: 3 of 17 rows not as asked (4 duplicates fared like the rows they repeat)."
+    assert lines[0] == "account-leads: 4 of 17 rows not as asked."
     assert lines[-2].split()[0] == "troubles.csv"
     assert lines[-1] == "Next: Read troubles.csv, correct it and feed it back. (exit code 3)"
 

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from bulklink.cli.commands import COMMANDS
 from bulklink.files.about_run import InputFacts, RunEnd, RunState, from_iso
 from bulklink.files.journal import Event, EventKind, Journal
 from bulklink.files.outcomes import write_outcomes
@@ -16,7 +17,7 @@ from bulklink.files.report.timeline import POINTS_MAX, timeline
 from bulklink.files.report.words import duration, size, verdict
 from bulklink.files.row_outcomes import Books
 from bulklink.files.summary import summarise
-from bulklink.vocabulary import Outcome
+from bulklink.vocabulary import UNFINISHED, Outcome
 from tests.journaled_runs import Part, about, batch, block, make_spool
 
 START = from_iso("2026-11-23T12:45:00Z")
@@ -32,7 +33,7 @@ def explain(word):
 def report(directory, *parts, header=("Contact", "Lead"), settled=(), sent=(), events=(), end=FINISHED, **facts):
     """The facts of the report of a run with these blocks."""
     spool = make_spool(directory / "input.arrow", list(header), *parts)
-    with Journal.create(directory / "journal.sqlite", about(rows=spool.n_rows, **facts).to_meta()) as journal:
+    with Journal.create(directory / "journal.sqlite", about(**facts).to_meta()) as journal:
         journal.record(sent)
         journal.record(settled=settled, events=events)
         journal.set_meta(**end.to_meta())
@@ -81,8 +82,7 @@ def test_a_mixed_run_tells_its_verdict_books_faults_and_next_steps(tmp_path):
         "One record does not exist.",
         "Wrong <code>cell</code>.",
         "bulklink run &#39;my job.toml&#39; --retry-failed",
-        "bulklink verify",
-        "bulklink undo",
+        "bulklink report ",
         '<strong class="named">custom-sync</strong>',
         "user-7",
         "50%",
@@ -91,6 +91,16 @@ def test_a_mixed_run_tells_its_verdict_books_faults_and_next_steps(tmp_path):
         "troubles.csv",
     ):
         assert words in page, words
+
+
+def test_every_command_that_the_page_names_exists(tmp_path):
+    for number, outcome in enumerate(set(Outcome) - {Outcome.NONE, Outcome.DUPLICATE}):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        end = RunEnd(RunState.UNFINISHED if outcome in UNFINISHED else RunState.FINISHED)
+        facts = report(directory, cells(1), settled=[block([0], outcome)], end=end, command="bulklink run a.toml")
+        text = "".join(Outline(render(facts)).text)
+        assert set(re.findall(r"\bbulklink ([a-z]+)\b", text)) <= set(COMMANDS), outcome
 
 
 def test_nothing_in_the_page_is_loaded_from_elsewhere_or_run_but_its_own_script(tmp_path):

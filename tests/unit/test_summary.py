@@ -35,7 +35,7 @@ START = from_iso("2026-11-23T12:45:00Z")
 
 
 def summary_of(tmp_path, *, end=None, rows=4, settled=(), events=(), sent=(), **facts):
-    with Journal.create(tmp_path / "journal.sqlite", about(rows=rows, **facts).to_meta()) as journal:
+    with Journal.create(tmp_path / "journal.sqlite", about(**facts).to_meta()) as journal:
         journal.record(sent)
         journal.record(settled=settled, events=events)
         if end:

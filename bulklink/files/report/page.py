@@ -45,7 +45,6 @@ _FILE_WORDS: Final[Mapping[str, str]] = {
     "input.arrow": "the input as it was read",
 }
 _RESUMES: Final = "Run the same command again: it resumes. Rows with an outcome are not sent again, doubts are settled."
-_LINK_CHANGES: Final = (Outcome.ASSOCIATED, Outcome.DISASSOCIATED)
 
 
 class Step(NamedTuple):
@@ -156,11 +155,7 @@ def steps(facts: ReportFacts) -> list[Step]:
 def commands(facts: ReportFacts) -> list[Step]:
     """What else can be done with the run, now or later."""
     directory = shlex.quote(str(facts.directory))
-    found = [Step("Write these files again from the journal", f"bulklink report {directory}")]
-    if any(facts.books.counts.get(kind) for kind in _LINK_CHANGES):
-        found.append(Step("Read the links back and compare them with the outcomes", f"bulklink verify {directory}"))
-        found.append(Step("Take back exactly what this run changed", f"bulklink undo {directory}"))
-    return found
+    return [Step("Write these files again from the journal", f"bulklink report {directory}")]
 
 
 def _effort(facts: ReportFacts) -> list[tuple[str, str]]:
