@@ -24,6 +24,9 @@ from bulklink.service.transport import Transport
 
 _BYPASS: Final[Mapping[str, str]] = {"custom-sync": "CustomSync", "custom-async": "CustomAsync"}
 
+#: Who cannot be reached at all is more likely misspelt than restarting: some 10 to 20 s are enough to tell.
+FIRST_ATTEMPTS: Final = 5
+
 
 def operation_headers(dataverse: Dataverse) -> list[tuple[str, str]]:
     """The optional headers of a job. They stand on each operation and on the batch: nobody knows which one counts."""
@@ -78,8 +81,12 @@ class Connection:
                 share=send.share,
             )
         )
-        gate = PaceGate(self.pace, clock.monotonic, lambda seconds, why: listener.waiting(clock.wall() + seconds, why))
-        self.reader = Reader(self.transport, dataverse.api_url, gate)
+
+        def waiting(seconds: float, why: str) -> None:
+            listener.waiting(clock.wall() + seconds, why)
+
+        gate = PaceGate(self.pace, clock.monotonic, waiting)
+        self.reader = Reader(self.transport, dataverse.api_url, gate, waiting=waiting)
         self.metadata = Metadata(self.reader)
 
     async def __aenter__(self) -> Self:
@@ -99,7 +106,7 @@ class Connection:
 
     async def who_am_i(self) -> None:
         """The cheapest signed request: sign-in and x-ms-dop-hint. Raises SignInError if the user is refused."""
-        checked(await self.reader.get("WhoAmI"), "WhoAmI")
+        checked(await self.reader.get("WhoAmI", attempts=FIRST_ATTEMPTS), "WhoAmI")
 
 
 def _sign_in_settings(loaded: LoadedJob, dataverse: Dataverse, ca_file: str) -> Settings:

@@ -53,7 +53,7 @@ class PlainListener(ShownListener):
 
     def waiting(self, until_s: float, why: str) -> None:
         """Say it once for each pause."""
-        line = f"waiting until {clock_time(until_s)}: {why}"
+        line = waiting_line(until_s, why)
         if line != self._waiting:
             self._waiting = line
             self._say(line)
@@ -139,6 +139,10 @@ class LiveListener(ShownListener):
         """Rewrite the line."""
         self._live.update(self._drawn(progress))
 
+    def waiting(self, until_s: float, why: str) -> None:
+        """Put it into the line: before the first progress nothing else stands there."""
+        self._live.update(waiting_line(until_s, why))
+
     def note(self, text: str) -> None:
         """Say it above the line."""
         self._console.print(text, markup=False)
@@ -153,6 +157,11 @@ class LiveListener(ShownListener):
         bar = ProgressBar(total=max(1, progress.rows_total), completed=progress.rows_done, width=20)
         grid.add_row(bar, Text(progress_line(progress), style=style, overflow="ellipsis", no_wrap=True))
         return grid
+
+
+def waiting_line(until_s: float, why: str) -> str:
+    """Until when nothing is sent, and why."""
+    return f"waiting until {clock_time(until_s)}: {why}"
 
 
 def started_line(facts: RunFacts) -> str:

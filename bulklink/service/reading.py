@@ -63,25 +63,37 @@ class Reader:
     """Reads from one environment. Any number of tasks may use it."""
 
     def __init__(
-        self, sender: Sender, api_url: str, gate: Gate, pause: Callable[[float], Awaitable[None]] = anyio.sleep
+        self,
+        sender: Sender,
+        api_url: str,
+        gate: Gate,
+        pause: Callable[[float], Awaitable[None]] = anyio.sleep,
+        waiting: Callable[[float, str], None] = lambda _seconds, _why: None,
     ) -> None:
-        """api_url: e.g. ``https://contoso.crm4.dynamics.com/api/data/v9.2``. pause: waits, in seconds."""
+        """api_url: e.g. ``https://contoso.crm4.dynamics.com/api/data/v9.2``. pause: waits, in seconds.
+
+        waiting: told (seconds, why) before a passing fault is waited out.
+        """
         self.api_path = urlsplit(api_url).path.rstrip("/")
         self._sender = sender
         self._gate = gate
         self._pause = pause
+        self._waiting = waiting
 
-    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, url: str, headers: Mapping[str, str] | None = None, *, attempts: int = ATTEMPTS_MAX) -> Answer:
         """The answer to one GET: a success or a lasting refusal. Raises StoppedEarly if neither comes."""
         attempt = 0
         while True:
-            reply = await self._take_turn(1, lambda: self._sender.get(url, headers))
-            answer = _LOST
-            if reply is not None:
-                answer = read_answer(reply.status, reply.headers, reply.body, reply.headers, keep_body=True)
+            answer = await self._get_once(url, headers)
             if _is_final(answer):
                 return answer
-            attempt = await self._wait(attempt, [answer])
+            attempt = await self._wait(attempt, [answer], attempts)
+
+    async def _get_once(self, url: str, headers: Mapping[str, str] | None) -> Answer:
+        reply = await self._take_turn(1, lambda: self._sender.get(url, headers))
+        if isinstance(reply, Answer):
+            return reply
+        return read_answer(reply.status, reply.headers, reply.body, reply.headers, keep_body=True)
 
     async def pages(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
         """The pages of a collection, in order. Raises `refusal` if one is refused."""
@@ -128,8 +140,8 @@ class Reader:
         boundary = f"batch_{uuid.uuid4().hex}"
         body = write_read_batch(boundary, requests)
         reply = await self._take_turn(len(requests), lambda: self._sender.post("$batch", body, batch_headers(boundary)))
-        if reply is None:
-            return [_LOST] * len(requests)
+        if isinstance(reply, Answer):
+            return [reply] * len(requests)
         batch = read_read_reply(reply.status, reply.headers, reply.body, len(requests))
         if batch.refused is None:
             return [batch.answers.get(k, _LOST) for k in range(len(requests))]
@@ -145,29 +157,31 @@ class Reader:
         """One inner GET as a request of its own."""
         lines = request.decode("ascii").split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines[1:] if line)
-        reply = await self._take_turn(1, lambda: self._sender.get(lines[0].split(" ")[1], headers))
-        return read_answer(reply.status, reply.headers, reply.body, reply.headers, keep_body=True) if reply else _LOST
+        return await self._get_once(lines[0].split(" ")[1], headers)
 
-    async def _take_turn(self, operations: int, send: Callable[[], Awaitable[HttpReply]]) -> HttpReply | None:
+    async def _take_turn(self, operations: int, send: Callable[[], Awaitable[HttpReply]]) -> HttpReply | Answer:
+        """The reply; an answer without status, with the words for it, where none came."""
         async with self._gate(operations) as turn:
             try:
                 reply = await send()
-            except TransportFailure:
+            except TransportFailure as failure:
                 turn.lost()
-                return None
+                return Answer(0, message=failure.message)
             turn.replied(reply)
             return reply
 
-    async def _wait(self, attempt: int, answers: Sequence[Answer]) -> int:
+    async def _wait(self, attempt: int, answers: Sequence[Answer], attempts: int = ATTEMPTS_MAX) -> int:
         """Wait before the next attempt; returns its number. Throttling is no failure, however long it lasts."""
         throttled = [answer for answer in answers if verdict_of(answer) is Verdict.THROTTLED]
         if throttled:
             # The gate makes everybody wait for a refused batch; for a refusal inside one nobody told it.
             await self._pause(max(answer.retry_after_s or 0.0 for answer in throttled))
             return attempt
-        if attempt + 1 >= ATTEMPTS_MAX:
-            raise StoppedEarly(f"The service could not be read in {ATTEMPTS_MAX} attempts. Last: {_words(answers[0])}")
-        await self._pause(backoff_s(attempt + 1, random.random()))  # noqa: S311 - spreads retries, guards nothing
+        if attempt + 1 >= attempts:
+            raise StoppedEarly(f"The service could not be read in {attempts} attempts. Last: {_words(answers[0])}")
+        pause_s = backoff_s(attempt + 1, random.random())  # noqa: S311 - spreads retries, guards nothing
+        self._waiting(pause_s, _words(answers[0]))
+        await self._pause(pause_s)
         return attempt + 1
 
 
@@ -235,5 +249,5 @@ def _target(request: bytes) -> str:
 
 def _words(answer: Answer) -> str:
     if not answer.status:
-        return "no answer"
+        return answer.message or "no answer"
     return f"{answer.status} {answer.code} {answer.message}".strip()
