@@ -99,6 +99,7 @@ class Form(StrEnum):
     CREATE = "create"
     PARTIES = "parties"
     UPDATE_MULTIPLE = "update-multiple"
+    MESSAGE = "message"
 
 
 #: The columns that outcomes.csv adds behind the input's own.

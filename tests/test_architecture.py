@@ -20,7 +20,7 @@ IMPORT_LINE = (
     "job.schema", "job.options", "job", "listener",
     # What is asked for: keys, relationships, wire forms.
     "core", "core.keys", "core.facts", "core.key_values", "core.directions", "core.misnaming", "core.relationships",
-    "core.forms", "core.record_values", "core.record_shape", "core.privileges",
+    "core.specials", "core.forms", "core.record_values", "core.record_shape", "core.privileges",
     # Pass 1: rows into wishes.
     "core.table", "core.hygiene", "core.proposing", "core.ledger", "core.wishes", "core.record_wishes", "core.packing", "core.groups",
     # The wire, in bytes.

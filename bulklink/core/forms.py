@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from bulklink.core.facts import OWNER_COLUMN
 from bulklink.core.relationships import Cardinality, Relationship
+from bulklink.core.specials import NOT_LINKED, SPECIALS
 from bulklink.errors import BulklinkError, FormError
 from bulklink.vocabulary import Action, Form
 
@@ -135,6 +136,8 @@ def operation_template(
 
 
 def _automatic(relationship: Relationship, action: Action) -> Form:
+    if relationship.schema_name in SPECIALS:
+        return Form.MESSAGE
     if relationship.cardinality is Cardinality.MANY_TO_MANY or not relationship.lookup_navigation_property:
         return Form.REF_ADD if action is Action.ASSOCIATE else Form.REF_REMOVE
     return Form.BIND if action is Action.ASSOCIATE else Form.BIND_CLEAR
@@ -148,6 +151,11 @@ def _check_ends(relationship: Relationship, form: Form, action: Action) -> None:
 
 def _obstacle(relationship: Relationship, form: Form) -> str:
     """Why a form of the right kind still does not fit this relationship; "" if it does."""
+    if relationship.holder_table.logical_name in NOT_LINKED:
+        return NOT_LINKED[relationship.holder_table.logical_name]
+    if (relationship.schema_name in SPECIALS) != (form is Form.MESSAGE):
+        takes = "messages only" if relationship.schema_name in SPECIALS else "references, no messages"
+        return f"{relationship.schema_name} takes {takes}"
     if form in _ON_THE_LOOKUP and not relationship.lookup_navigation_property:
         return f"{relationship.schema_name} has no navigation property on {relationship.holder_table.logical_name}"
     if form not in _ON_THE_LOOKUP and not relationship.navigation_property:
@@ -212,6 +220,18 @@ def _bind_clear(relationship: Relationship, action: Action, address: _Address) -
     return _Request("PATCH", _held(relationship, address), (("If-Match", condition), *_JSON), body)
 
 
+def _message(relationship: Relationship, action: Action, address: _Address) -> _Request:
+    special = SPECIALS[relationship.schema_name]
+    message = special.messages[action]
+    is_from = relationship.from_table.logical_name == special.bound_to
+    own, other = (Slot.FROM_ID, Slot.TO_ID) if is_from else (Slot.TO_ID, Slot.FROM_ID)
+    table = relationship.from_table if is_from else relationship.to_table
+    record = _record(address.api_path, table.entity_set, own)
+    before, after = message.body
+    target = (*record, f"/Microsoft.Dynamics.CRM.{message.name}{_query(address)}")
+    return _Request("POST", target, _JSON, (before, other, after))
+
+
 _JSON: Final = (("Content-Type", "application/json"),)
 _ON_THE_LOOKUP: Final = frozenset({Form.BIND, Form.BIND_CLEAR})
 _ALL: Final = frozenset(Cardinality)
@@ -221,6 +241,7 @@ _LOOKUP: Final = frozenset({Cardinality.LOOKUP})
 _N_TO_N: Final = frozenset({Cardinality.MANY_TO_MANY})
 _NONE: Final[frozenset[Cardinality]] = frozenset()
 _ADDS: Final = frozenset({Action.ASSOCIATE})
+_BOTH: Final = frozenset({Action.ASSOCIATE, Action.DISASSOCIATE})
 _REMOVES: Final = frozenset({Action.DISASSOCIATE})
 _EMPTIES: Final = frozenset({Action.DISASSOCIATE, Action.CLEAR})
 
@@ -234,6 +255,7 @@ _RULES: Final[Mapping[Form, _Rule]] = {
     Form.REF_CLEAR: _Rule(_EMPTIES, _LOOKUP, _ref_clear, _NONE),
     Form.BIND: _Rule(_ADDS, _LOOKUPS, _bind, _LOOKUPS),
     Form.BIND_CLEAR: _Rule(_EMPTIES, _LOOKUPS, _bind_clear, _LOOKUPS),
+    Form.MESSAGE: _Rule(_BOTH, _N_TO_N, _message, _N_TO_N),
 }
 _VERBS: Final[Mapping[Action, str]] = {
     Action.ASSOCIATE: "associate",

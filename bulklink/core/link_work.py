@@ -19,7 +19,7 @@ from bulklink.core.relationships import Cardinality, Relationship
 from bulklink.core.verdict import Verdict
 from bulklink.core.wishes import Wishes
 from bulklink.core.work import Found, Question, Rows, Settlement, Why
-from bulklink.vocabulary import Action, Before, Outcome
+from bulklink.vocabulary import Action, Before, Form, Outcome
 
 #: Share of links found already there from which on reading first costs less than being refused.
 WORTH_LOOKING: Final = 0.02
@@ -102,6 +102,8 @@ class LinkWork:
         self.name_row = name_row
         self._relationship = relationship
         self._is_many = relationship.cardinality is Cardinality.MANY_TO_MANY
+        #: Whether an accepted add says that the link was not there before.
+        self._add_tells = self._is_many and all(one.form is not Form.MESSAGE for one in templates.values())
         self._read = read
         self._templates = templates
         self._riders = riders
@@ -114,9 +116,9 @@ class LinkWork:
     # -- before sending --------------------------------------------------------------------------------------------
 
     def looks_first(self, rows: Rows) -> NDArray[np.bool_]:
-        """Lookups and removals always: their answer hides what was there. N:N adds while it pays."""
+        """Lookups, messages and removals always: their answer hides what was there. N:N adds while it pays."""
         adds = self._actions(rows) == Action.ASSOCIATE
-        if self._is_many:
+        if self._add_tells:
             wants = self._skip.wants_to_look(len(rows)) if adds.any() else False
             looks: NDArray[np.bool_] = ~adds | wants
             return looks
@@ -178,7 +180,7 @@ class LinkWork:
 
     def before_success(self, rows: Rows) -> NDArray[np.uint8]:
         """The service refuses to add an N:N link that exists, so that an accepted one was absent before."""
-        adds = (self._actions(rows) == Action.ASSOCIATE) & self._is_many
+        adds = (self._actions(rows) == Action.ASSOCIATE) & self._add_tells
         return np.where(adds, np.uint8(Before.ABSENT), np.uint8(Before.UNKNOWN)).astype(np.uint8)
 
     def after_reading(self, row: int, now: Found, first: Found | None, why: Why) -> Settlement | None:
@@ -198,7 +200,7 @@ class LinkWork:
 
     def may_resend_unread(self, row: int) -> bool:
         """Only an N:N add: if the earlier sending took effect, the service refuses the second and changes nothing."""
-        return self._is_many and self._action(row) is Action.ASSOCIATE
+        return self._add_tells and self._action(row) is Action.ASSOCIATE
 
     def may_send_unread(self, row: int) -> bool:
         """An N:N add tells by its answer what was there."""

@@ -25,6 +25,7 @@ LINK_FORMS = (
     Form.BIND,
     Form.BIND_CLEAR,
     Form.UPDATE_MULTIPLE,
+    Form.MESSAGE,
 )
 #: The key of `Side.match` that stands for the table's primary key, whatever its name.
 PRIMARY_KEY = ""

@@ -31,7 +31,10 @@ def add_member_list(context: Context, operation: Operation, address: Address) ->
 def remove_member_list(context: Context, operation: Operation, address: Address) -> Response:
     """Take one record off the list."""
     list_id = _bound_to(context, address, "list")
-    member_id = _guid(operation.request.payload().get("EntityId"), "EntityId")
+    member = operation.request.payload().get("ListMember")
+    if not isinstance(member, dict):
+        raise ODataError(400, "0x80040203", "The parameter 'ListMember' is required.")
+    member_id = _guid(member.get("listmemberid"), "listmemberid")
     removed = context.organisation.connection.execute(
         f"DELETE FROM {quoted('listmember')} WHERE listid = ? AND entityid = ?", (list_id, member_id)
     )

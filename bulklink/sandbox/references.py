@@ -31,6 +31,8 @@ _DUPLICATE_TEXTS = {
     "insert": "Cannot insert duplicate key.",
     "matching": "A record with matching key values already exists.",
 }
+#: Intersects whose links are made by messages, and what the service calls them; XrmToolBox#308.
+_MESSAGES_ONLY = {"listmember": "ListMember"}
 
 
 def answer(context: Context, operation: Operation, address: Address) -> Response:
@@ -42,6 +44,9 @@ def answer(context: Context, operation: Operation, address: Address) -> Response
         raise no_segment("$ref")
     if isinstance(navigation, CollectionNavigation) and navigation.other not in context.organisation.model.tables:
         raise not_supported(f"references through '{navigation.name}', whose type '{navigation.other}' is abstract")
+    if isinstance(navigation, LinkNavigation) and navigation.intersect in _MESSAGES_ONLY:
+        verb = "Disassociate" if operation.request.method == "DELETE" else "Associate"
+        raise ODataError(400, "0x80040800", f"{verb} is not supported for {_MESSAGES_ONLY[navigation.intersect]}.")
     if operation.request.method == "DELETE":
         return _remove(context, operation, address)
     wanted = "PUT" if isinstance(navigation, LookupNavigation) else "POST"

@@ -372,8 +372,13 @@ class TestMessagesOfTheirOwn:
         assert {(m["_entityid_value"], m["entitytype"]) for m in found} == {(C1, "contact"), (C2, "contact")}
         assert set(client.organisation.links("listcontact_association")) == {(C1, list_id), (C2, list_id)}
         removal = f"lists({list_id})/Microsoft.Dynamics.CRM.RemoveMemberList"
-        assert client("POST", removal, {"EntityId": C1}).status == 204
-        assert client("POST", removal, {"EntityId": C1}).code == "0x80048458"
+        assert client("POST", removal, {"ListMember": {"listmemberid": C1}}).status == 204
+        assert client("POST", removal, {"ListMember": {"listmemberid": C1}}).code == "0x80048458"
+        assert client("POST", removal, {"EntityId": C1}).code == "0x80040203"
+        reference = {"@odata.id": f"{client.request('GET', '').api_url}/contacts({C1})"}
+        refused = client("POST", f"lists({list_id})/listcontact_association/$ref", reference)
+        assert refused.message == "Associate is not supported for ListMember."
+        assert client("DELETE", f"lists({list_id})/listcontact_association({C2})/$ref").status == 400
 
     def test_teams(self, client):
         team = created(client("POST", "teams", {"name": "Blue"}))

@@ -1,0 +1,170 @@
+"""Links that have ways of their own, end to end against the sandbox: the same rows, the same outcomes."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from bulklink import api
+from bulklink.core.forms import choose_form, fitting_forms, operation_template
+from bulklink.core.relationships import Cardinality, Intersect, Relationship, Table
+from bulklink.errors import FormError
+from bulklink.job import Job, RunOptions
+from bulklink.listener import Listener
+from bulklink.sandbox.organisation import Organisation
+from bulklink.sandbox.server import Sandbox
+from bulklink.vocabulary import Action, Form
+from tests.sandbox_client import guid
+
+LISTS, CONTACTS = [guid(n) for n in (101, 102)], [guid(n) for n in range(201, 206)]
+USERS, QUEUE, TEAM = [guid(n) for n in (301, 302, 303)], guid(401), guid(402)
+
+Rows = Sequence[Sequence[str]]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    organisation = Organisation.sample()
+    organisation.load_table(
+        "list",
+        [
+            {"listid": LISTS[0], "listname": "Spring", "createdfromcode": 2},
+            {"listid": LISTS[1], "listname": "Autumn", "createdfromcode": 1},
+        ],
+    )
+    organisation.load_table(
+        "contact",
+        [{"contactid": one, "emailaddress1": f"c{n}@contoso.example"} for n, one in enumerate(CONTACTS)],
+    )
+    organisation.load_table("systemuser", [{"systemuserid": one, "fullname": f"U{n}"} for n, one in enumerate(USERS)])
+    organisation.load_table("queue", [{"queueid": QUEUE, "name": "Claims"}])
+    organisation.load_table("team", [{"teamid": TEAM, "name": "Blue"}])
+    with Sandbox(organisation).serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+def run(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    """run(link, rows, header) -> (outcome, before, message) of each row."""
+    monkeypatch.setenv("BULKLINK_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BULKLINK_TOKEN", "any")
+    monkeypatch.chdir(tmp_path)
+
+    def run_it(link: dict[str, object], rows: Rows, header: Sequence[str] = ("From", "To")) -> list[tuple[str, ...]]:
+        with Path("links.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+        values = {"dataverse": {"url": sandbox.url}, "input": {"file": "links.csv"}, "link": link, "name": "job"}
+        summary = api.run_job(Job.from_mapping(values, {}), RunOptions(fresh=True), Listener())
+        assert summary.run_dir is not None
+        with (summary.run_dir / "outcomes.csv").open(encoding="utf-8", newline="") as file:
+            return [(one["outcome"], one["before"], one["message"]) for one in csv.DictReader(file)]
+
+    return run_it
+
+
+def link(relationship: str, one: tuple[str, str], other: tuple[str, str], **more: object) -> dict[str, object]:
+    sides = {"from": one, "to": other}
+    named = {side: {"table": table, "match": {column: side.capitalize()}} for side, (table, column) in sides.items()}
+    return {"relationship": relationship, **named, **more}
+
+
+def words(found: list[tuple[str, ...]]) -> list[str]:
+    return [one[0] for one in found]
+
+
+# Marketing lists
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_list_members_are_added_and_taken_off_whichever_side_is_named_first(run, sandbox, is_turned) -> None:
+    sides = [("list", "listname"), ("contact", "emailaddress1")]
+    pairs = [("Spring", f"c{n}@contoso.example") for n in range(3)]
+    if is_turned:
+        sides, pairs = sides[::-1], [pair[::-1] for pair in pairs]
+    job = link("listcontact_association", *sides)
+    assert run(job, pairs) == [("associated", "absent", "")] * 3
+    assert set(sandbox.organisation.links("listcontact_association")) == {(one, LISTS[0]) for one in CONTACTS[:3]}
+    # The message does not tell who was on the list already: the run looks.
+    assert run(job, pairs) == [("already-associated", "present", "")] * 3
+    removal = link("listcontact_association", *sides, action="disassociate")
+    assert words(run(removal, pairs[:2])) == ["disassociated"] * 2
+    assert words(run(removal, pairs)) == ["already-disassociated"] * 2 + ["disassociated"]
+    assert not set(sandbox.organisation.links("listcontact_association"))
+
+
+def test_a_list_of_accounts_refuses_contacts_row_by_row(run) -> None:
+    rows = [(LISTS[0], CONTACTS[0]), (LISTS[1], CONTACTS[0])]
+    found = run(link("listcontact_association", ("list", "listid"), ("contact", "contactid")), rows)
+    assert words(found) == ["associated", "rejected"]
+
+
+def test_actions_may_stand_in_a_column(run) -> None:
+    job = link("listcontact_association", ("list", "listid"), ("contact", "contactid"), action={"column": "What"})
+    run(job, [(LISTS[0], CONTACTS[0], "add")], ("From", "To", "What"))
+    rows = [(LISTS[0], CONTACTS[0], "remove"), (LISTS[0], CONTACTS[1], "+"), (LISTS[0], CONTACTS[2], "perhaps")]
+    assert words(run(job, rows, ("From", "To", "What"))) == ["disassociated", "associated", "invalid"]
+
+
+LIST_CONTACTS = Relationship(
+    "listcontact_association",
+    Cardinality.MANY_TO_MANY,
+    Table("contact", "contacts", "contactid"),
+    Table("list", "lists", "listid"),
+    "listcontact_association",
+    "listcontact_association",
+    False,
+    Intersect("listmembers", "listmemberid", "_entityid_value", "_listid_value"),
+)
+
+
+def test_list_members_take_messages_and_nothing_else() -> None:
+    for action in (Action.ASSOCIATE, Action.DISASSOCIATE):
+        assert choose_form(LIST_CONTACTS, action, Form.AUTO) is Form.MESSAGE
+        assert fitting_forms(LIST_CONTACTS, action) == [Form.MESSAGE]
+    with pytest.raises(FormError, match="takes messages only"):
+        choose_form(LIST_CONTACTS, Action.ASSOCIATE, Form.REF_ADD)
+
+
+@pytest.mark.parametrize(
+    ("action", "path", "body"),
+    [
+        (Action.ASSOCIATE, "AddMemberList", {"EntityId": "c"}),
+        (
+            Action.DISASSOCIATE,
+            "RemoveMemberList",
+            {"ListMember": {"@odata.type": "Microsoft.Dynamics.CRM.listmember", "listmemberid": "c"}},
+        ),
+    ],
+)
+def test_a_message_goes_to_the_list_and_names_the_member(action: Action, path: str, body: object) -> None:
+    template = operation_template(Form.MESSAGE, LIST_CONTACTS, "https://contoso.example/api/data/v9.2", action)
+    (request,) = template.render([b"c"], [b"l"], [])
+    head, _, sent = request.decode().partition("\r\n\r\n")
+    assert head.startswith(f"POST /api/data/v9.2/lists(l)/Microsoft.Dynamics.CRM.{path} HTTP/1.1\r\n")
+    assert json.loads(sent) == body
+
+
+# What looks special and is not
+
+
+@pytest.mark.parametrize(
+    ("relationship", "one", "other", "ids"),
+    [
+        ("teammembership_association", ("team", "teamid"), ("systemuser", "systemuserid"), (TEAM, USERS)),
+        ("queuemembership_association", ("queue", "queueid"), ("systemuser", "systemuserid"), (QUEUE, USERS)),
+    ],
+)
+def test_team_and_queue_members_are_links_like_others(run, sandbox, relationship, one, other, ids) -> None:
+    pairs = [(ids[0], user) for user in ids[1]]
+    assert words(run(link(relationship, one, other), pairs)) == ["associated"] * 3
+    assert words(run(link(relationship, one, other), pairs)) == ["already-associated"] * 3
+    assert set(sandbox.organisation.links(relationship)) == set(pairs)
+    assert words(run(link(relationship, one, other, action="disassociate"), pairs)) == ["disassociated"] * 3
+
+
+def test_participants_are_refused_before_anything_is_sent(run) -> None:
+    job = link("email_activity_parties", ("email", "activityid"), ("activityparty", "activitypartyid"))
+    with pytest.raises(FormError, match=r"\[parties\]"):
+        run(job, [(guid(1), guid(2))])
