@@ -79,4 +79,4 @@ def _explain(code: str) -> tuple[str, str] | None:
     return (meaning.words, meaning.advice) if meaning else _BY_WORD.get(code)
 
 
-_BY_WORD: Final = {outcome.word: tuple(words) for outcome, words in OUTCOMES.items()}
+_BY_WORD: Final = {outcome.word: (words.meaning, words.next) for outcome, words in OUTCOMES.items()}
