@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bulklink.core.table import trimmed
+from bulklink.errors import UsageError
 from bulklink.files.about_run import from_iso
 from bulklink.files.readers import InputTable, open_input
 from bulklink.job import PRIMARY_KEY, Dataverse, Job, LoadedJob, Side
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 #: Records are put in so many at a time.
 RECORDS_AT_ONCE = 5_000
+_GIVE_METADATA = (
+    "rehearse with --metadata FILE, which `bulklink sandbox --snapshot-from JOB.toml --metadata FILE` writes."
+)
+_SNAPSHOT_HINT = "Take the snapshot once; it holds tables and columns, no records."
 #: What the sandbox takes for a token.
 TOKEN = "rehearsal"  # noqa: S105  no secret: the sandbox takes any
 
@@ -62,11 +67,36 @@ def named_records(job: Job) -> Iterator[Named]:
                 yield _side(side)
     if job.parties:
         yield Named(job.parties.table, job.parties.match)
-        yield _side(job.parties.party)
+        if job.parties.party.side:
+            yield _side(job.parties.party.side)
 
 
 def _side(side: Side) -> Named:
     return Named(side.table, side.match)
+
+
+def tables_of(job: Job) -> list[str]:
+    """Every table that a job names."""
+    own = [job.record.table] if job.record else []
+    return list(dict.fromkeys([*own, *(one.table for one in named_records(job))]))
+
+
+def collections_of(job: Job) -> dict[str, list[str]]:
+    """Table -> its collections whose tables the job does not name, because new records go there."""
+    return {job.record.table: list(job.record.children)} if job.record else {}
+
+
+def refuse_unknown(organisation: "Organisation", job: Job) -> None:
+    """Raises UsageError for a table or column that the sample does not have: the job is about a real environment."""
+    known = organisation.model.tables
+    for table in tables_of(job):
+        if table not in known:
+            raise UsageError(f"The sandbox's sample has no table '{table}'; {_GIVE_METADATA}", hint=_SNAPSHOT_HINT)
+    for one in named_records(job):
+        for column in one.match:
+            if column not in (PRIMARY_KEY, *known[one.table].columns):
+                words = f"The sandbox's sample has no column '{column}' in table '{one.table}'"
+                raise UsageError(f"{words}; {_GIVE_METADATA}", hint=_SNAPSHOT_HINT)
 
 
 def fill(organisation: "Organisation", job: Job, table: InputTable) -> dict[str, int]:

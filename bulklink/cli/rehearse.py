@@ -23,6 +23,7 @@ from bulklink.errors import UsageError
 \b
 Examples:
   bulklink rehearse account-leads.toml --weather calm
+  bulklink sandbox --snapshot-from account-leads.toml --metadata contoso-metadata.xml
   bulklink rehearse account-leads.toml --weather rough-night --metadata contoso-metadata.xml --seed 7
 """
 )
@@ -37,7 +38,8 @@ Examples:
 @click.option(
     "--metadata",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A $metadata document of the environment. Default: the sandbox's sample tables.",
+    help="The environment's tables: what `bulklink sandbox --snapshot-from` writes, or its $metadata document. "
+    "Default: the sandbox's sample tables.",
 )
 @click.option("--seed", type=int, help="Seed of the weather: the same number brings the same night.")
 @run_options
@@ -61,6 +63,8 @@ def rehearse(
     said.pop("show_settings")
     try:
         organisation = rehearsal.organisation_for(metadata)
+        if metadata is None:
+            rehearsal.refuse_unknown(organisation, loaded.job)
         made = rehearsal.fill(organisation, loaded.job, rehearsal.open_table(loaded))
         sky = load_weather(weather, seed)
     except SandboxUsageError as error:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from bulklink.cli.snapshot import write_snapshot
 from bulklink.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +55,16 @@ def _print_weather(context: click.Context, _: click.Parameter, wanted: bool) -> 
     context.exit()
 
 
-@click.command("sandbox")
+@click.command(
+    "sandbox",
+    epilog="""
+\b
+Examples:
+  bulklink sandbox --weather busy-day --load tables/
+  bulklink sandbox --snapshot-from account-leads.toml --metadata contoso-metadata.xml
+  bulklink sandbox --metadata contoso-metadata.xml --data contoso.sqlite
+""",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free port.")
 @click.option(
@@ -79,7 +90,17 @@ def _print_weather(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="Service protection: requests, execution_s, concurrency …",
 )
 @click.option("--token", "tokens", multiple=True, help="Accept only this bearer token. Repeatable. Default: any.")
+@click.option(
+    "--snapshot-from",
+    "snapshot_from",
+    type=_FILE,
+    metavar="JOB.toml",
+    help="Serve nothing: write a metadata file of this job's environment, to the file that --metadata names.",
+)
+@click.pass_context
 def sandbox(
+    ctx: click.Context,
+    /,
     host: str,
     port: int,
     metadata: Path | None,
@@ -92,12 +113,17 @@ def sandbox(
     tls: bool,
     limits: tuple[str, ...],
     tokens: tuple[str, ...],
+    snapshot_from: Path | None,
 ) -> None:
     """Serve a local Dataverse-like Web API until Ctrl-C.
 
     Nothing leaves this machine, no account is needed. It behaves like the service down to change-set roll-back,
     duplicate links and service protection; what it does not support it answers with 501 and names what is missing.
     """
+    if snapshot_from:
+        _refuse_others(ctx)
+        write_snapshot(snapshot_from, metadata)
+        return
     from bulklink.sandbox.access import Access, only
     from bulklink.sandbox.errors import SandboxUsageError
     from bulklink.sandbox.server import Sandbox
@@ -119,6 +145,14 @@ def sandbox(
         server.run(port, lambda started: _greet(started, weather, tokens))
     except SandboxUsageError as error:
         raise UsageError(str(error), hint=_HINT) from error
+
+
+def _refuse_others(ctx: click.Context) -> None:
+    """A snapshot goes with --metadata alone."""
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        if name not in ("snapshot_from", "metadata") and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--snapshot-from serves nothing, so {parameter.opts[0]} does not go with it.", hint=_HINT)
 
 
 def _organisation(metadata: Path | None, data: Path | None, load: Path | None) -> "Organisation":

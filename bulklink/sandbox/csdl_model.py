@@ -9,6 +9,13 @@ Source: real `$metadata` documents; N:N = two collections that are each other's 
 import difflib
 from collections.abc import Iterator, Mapping
 
+from bulklink.sandbox.csdl_definitions import (
+    Definitions,
+    described,
+    has_pairings,
+    many_to_many_stated,
+    one_to_many_named,
+)
 from bulklink.sandbox.csdl_types import NavigationFacts, TypeFacts
 from bulklink.sandbox.model import AlternateKey, Column, Kind, ManyToMany, Model, OneToMany, Table
 
@@ -46,8 +53,11 @@ _MESSAGES = {
 }  # fmt: skip
 
 
-def model_of(types: Mapping[str, TypeFacts], entity_sets: Mapping[str, str]) -> Model:
-    """The model of the types that have an entity set, flattened."""
+def model_of(
+    types: Mapping[str, TypeFacts], entity_sets: Mapping[str, str], definitions: Definitions | None = None
+) -> Model:
+    """The model of the types that have an entity set, flattened; with what definitions say beyond."""
+    definitions = definitions or {}
     types = {**_MESSAGES, **types}
     entity_sets = {"sdkmessage": "sdkmessages", "sdkmessagefilter": "sdkmessagefilters", **entity_sets}
     tables = {
@@ -60,10 +70,12 @@ def model_of(types: Mapping[str, TypeFacts], entity_sets: Mapping[str, str]) -> 
         for name, facts in types.items()
         if facts.is_abstract and name != "crmbaseentity"
     }
-    one_to_many = _one_to_many(types, tables)
-    many_to_many = _many_to_many(types, tables)
+    one_to_many = one_to_many_named(_one_to_many(types, tables), tables, definitions)
+    many_to_many = _many_to_many(types, tables, definitions)
     for pairing in many_to_many.values():
         tables[pairing.intersect] = _as_intersect(tables.get(pairing.intersect), pairing)
+    for name in tables.keys() & definitions.keys():
+        tables[name] = described(tables[name], definitions[name])
     model = Model(tables, one_to_many, many_to_many, abstract)
     model.unserved[""] = tuple(entity_sets[name] for name in entity_sets if name not in tables)
     for name in types.keys() & tables.keys():
@@ -116,7 +128,8 @@ def _column(name: str, edm: str) -> Column:
     if logical != name:
         return Column(logical, _KINDS_BY_NAME.get(logical, Kind.LOOKUP))
     kind = _KINDS.get(edm, Kind.VIRTUAL)
-    return Column(name, _KINDS_BY_NAME.get(name, kind) if kind is Kind.INTEGER else kind)
+    kind = _KINDS_BY_NAME.get(name, kind) if kind is Kind.INTEGER else kind
+    return Column(name, kind, date_only=edm == "Edm.Date")
 
 
 def _one_to_many(types: Mapping[str, TypeFacts], tables: Mapping[str, Table]) -> dict[str, OneToMany]:
@@ -156,9 +169,11 @@ def _lookup_column(table: Table, navigation: NavigationFacts) -> str:
     return max(begins, key=len, default=lower)
 
 
-def _many_to_many(types: Mapping[str, TypeFacts], tables: Mapping[str, Table]) -> dict[str, ManyToMany]:
-    found: dict[str, ManyToMany] = {}
-    taken: set[str] = set()
+def _many_to_many(
+    types: Mapping[str, TypeFacts], tables: Mapping[str, Table], definitions: Definitions
+) -> dict[str, ManyToMany]:
+    found = many_to_many_stated(types, tables, definitions)
+    taken = {pairing.intersect for pairing in found.values()}
     for name, facts in types.items():
         for navigation in facts.navigations.values():
             other = types.get(navigation.type)
@@ -166,6 +181,8 @@ def _many_to_many(types: Mapping[str, TypeFacts], tables: Mapping[str, Table]) -
             if not partner or not partner.is_collection or partner.partner != navigation.name or partner.type != name:
                 continue
             if name not in tables or navigation.type not in tables or navigation.name.endswith("_referenced"):
+                continue
+            if has_pairings(definitions, name) or has_pairings(definitions, navigation.type):
                 continue
             if any(r.navigation1 == partner.name and r.table1 == navigation.type for r in found.values()):
                 continue

@@ -1,10 +1,12 @@
 """Read a ``$metadata`` document into a model.
 
-Owns: the XML: entity types with their keys, alternate keys, properties and navigation properties, and the entity sets.
+Owns: the XML: entity types with their keys, alternate keys, properties and navigation properties, the entity sets, and
+the definitions that a snapshot adds as annotations.
 Does not know: what they amount to; records.
 Source: OData 4.0 Part 3 (CSDL); real `$metadata` documents.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -16,6 +18,7 @@ from bulklink.sandbox.model import Model
 
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
 _ALTERNATE_KEYS = "OData.Community.Keys.V1.AlternateKeys"
+_DEFINITIONS = "Bulklink.Definitions.V1."
 
 
 def read_csdl(path: Path) -> Model:
@@ -25,6 +28,7 @@ def read_csdl(path: Path) -> Model:
 
     types: dict[str, TypeFacts] = {}
     entity_sets: dict[str, str] = {}
+    definitions: dict[str, dict[str, Any]] = {}
     try:
         for _event, element in defusedxml.ElementTree.iterparse(path, events=("end",)):
             if element.tag == EDM + "EntityType":
@@ -33,13 +37,32 @@ def read_csdl(path: Path) -> Model:
                 element.clear()
             elif element.tag == EDM + "EntitySet":
                 entity_sets[_short(element.get("EntityType", ""))] = element.get("Name", "")
+            elif element.tag == EDM + "Annotations":
+                definitions.setdefault(_short(element.get("Target", "")), {}).update(_definitions(element))
+                element.clear()
     except (ParseError, defusedxml.DefusedXmlException) as error:
         raise SandboxUsageError(f"{path} is not a $metadata document: {error}") from error
+    except json.JSONDecodeError as error:
+        raise SandboxUsageError(f"{path} has definitions of tables that are no JSON: {error}.") from error
     except OSError as error:
         raise SandboxUsageError(f"{path} cannot be read: {error.strerror}") from error
     if not types or not entity_sets:
         raise SandboxUsageError(f"{path} is not a $metadata document: it declares no entity types or no entity sets.")
-    return model_of(types, entity_sets)
+    try:
+        return model_of(types, entity_sets, definitions)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not any(definitions.values()):
+            raise
+        raise SandboxUsageError(f"{path} has definitions of tables that are not understood ({error!r}).") from error
+
+
+def _definitions(element: Any) -> dict[str, Any]:
+    """What a snapshot says about one table: term -> the service's answer."""
+    return {
+        annotation.get("Term").removeprefix(_DEFINITIONS): json.loads(annotation.findtext(EDM + "String", ""))
+        for annotation in element.findall(EDM + "Annotation")
+        if annotation.get("Term", "").startswith(_DEFINITIONS)
+    }
 
 
 def _short(qualified: str) -> str:

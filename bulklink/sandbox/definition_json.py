@@ -6,6 +6,7 @@ Source: Microsoft Learn, "Query table definitions using the Web API"; the protoc
 """
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from bulklink.sandbox.errors import NAMESPACE
@@ -16,6 +17,8 @@ from bulklink.sandbox.toggles import Toggles
 _ID_SPACE = uuid.UUID("4d7d3c1e-5a51-5f0c-8d83-6f1a2f0be100")
 _LANGUAGE = 1033
 _TYPE_WORDS = {Kind.UNIQUEIDENTIFIER: "UniqueIdentifier", Kind.CUSTOMER: "Lookup", Kind.OWNER: "Lookup"}
+#: What the two values of a yes/no column are called if nothing else is said.
+YES_NO = ((1, "Yes"), (0, "No"))
 #: The types whose derived shape adds something to the base.
 MANY_TO_MANY = "ManyToManyRelationshipMetadata"
 ONE_TO_MANY = "OneToManyRelationshipMetadata"
@@ -26,10 +29,13 @@ def metadata_id(*names: str) -> str:
     return str(uuid.uuid5(_ID_SPACE, "/".join(names)))
 
 
-def label(text: str) -> dict[str, Any]:
-    """A label in one language."""
-    one = {"Label": text, "LanguageCode": _LANGUAGE, "IsManaged": True, "MetadataId": metadata_id("label", text)}
-    return {"LocalizedLabels": [one], "UserLocalizedLabel": one}
+def label(text: str, others: Iterable[tuple[int, str]] = ()) -> dict[str, Any]:
+    """A label in the user's language. others: (language, text) besides."""
+    every = [
+        {"Label": words, "LanguageCode": language, "IsManaged": True, "MetadataId": metadata_id("label", words)}
+        for language, words in ((_LANGUAGE, text), *others)
+    ]
+    return {"LocalizedLabels": every, "UserLocalizedLabel": every[0]}
 
 
 def table_json(table: Table) -> dict[str, Any]:
@@ -100,6 +106,8 @@ def column_details(column: Column) -> dict[str, Any]:
     """What the derived type of a column adds."""
     if column.kind in LOOKUPS:
         return {"Targets": list(column.targets)}
+    if column.kind is Kind.DATETIME:
+        return {"DateTimeBehavior": {"Value": "DateOnly" if column.date_only else "UserLocal"}}
     if column.length_max or column.kind in (Kind.STRING, Kind.MEMO):
         return {"MaxLength": column.length_max or None}
     return {}
@@ -114,12 +122,15 @@ def option_set(table: Table, column: Column) -> dict[str, Any]:
         "OptionSetType": str(column.kind),
     }
     if column.kind is Kind.BOOLEAN:
-        return found | {"TrueOption": _option(1, "Yes"), "FalseOption": _option(0, "No")}
-    return found | {"Options": [_option(value, text) for value, text in column.options]}
+        words = dict(YES_NO) | dict(column.options)
+        return found | {"TrueOption": _option(column, 1, words[1]), "FalseOption": _option(column, 0, words[0])}
+    return found | {"Options": [_option(column, value, text) for value, text in column.options]}
 
 
-def _option(value: int, text: str) -> dict[str, Any]:
-    return {"Value": value, "Label": label(text), "Description": {"LocalizedLabels": [], "UserLocalizedLabel": None}}
+def _option(column: Column, value: int, text: str) -> dict[str, Any]:
+    others = [(language, words) for number, language, words in column.translations if number == value]
+    nothing = {"LocalizedLabels": [], "UserLocalizedLabel": None}
+    return {"Value": value, "Label": label(text, others), "Description": nothing}
 
 
 def key_json(table: Table, key: AlternateKey) -> dict[str, Any]:

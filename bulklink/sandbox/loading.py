@@ -200,13 +200,14 @@ def _converter(column: Column) -> Callable[[Any], Any]:
 
 
 def _from_text(column: Column, text: str) -> Any:
+    labels = [*column.options, *((number, words) for number, _, words in column.translations)]
+    for number, label in labels:
+        if label.casefold() == text.strip().casefold():
+            return bool(number) if column.kind is Kind.BOOLEAN else number
     if column.kind is Kind.BOOLEAN:
         if text.strip().lower() not in _BOOLEANS:
             raise ValueError(f"'{text}' is neither true nor false")
         return _BOOLEANS[text.strip().lower()]
-    for number, label in column.options:
-        if label.casefold() == text.strip().casefold():
-            return number
     if column.kind in WHOLE_NUMBERS:
         return int(text)
     if column.kind in NUMBERS:

@@ -44,7 +44,11 @@ TARGET_SUFFIX = " target"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `targets` are the tables that a lookup may point at; `options` the values and labels of a choice."""
+    """One column.
+
+    targets: the tables that a lookup may point at. options: the values and labels of a choice, or of yes/no where they
+    are not called so. translations: (value, language, label) of further languages. date_only: a day without time.
+    """
 
     name: str
     kind: Kind
@@ -52,6 +56,8 @@ class Column:
     length_max: int = 0
     targets: tuple[str, ...] = ()
     options: tuple[tuple[int, str], ...] = ()
+    translations: tuple[tuple[int, int, str], ...] = ()
+    date_only: bool = False
 
     @property
     def is_lookup(self) -> bool:

@@ -43,4 +43,7 @@ def _table(item: dict[str, Any]) -> Table:
 
 def _column(item: dict[str, Any]) -> Column:
     options = tuple((number, label) for number, label in item["options"])
-    return Column(**{**item, "kind": Kind(item["kind"]), "targets": tuple(item["targets"]), "options": options})
+    # A data file of an earlier version knows no translations.
+    translations = tuple((number, language, label) for number, language, label in item.get("translations", ()))
+    typed = {"kind": Kind(item["kind"]), "targets": tuple(item["targets"])}
+    return Column(**{**item, **typed, "options": options, "translations": translations})

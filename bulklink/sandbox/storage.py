@@ -180,4 +180,6 @@ _EDM_TYPES = {
 
 def edm_type(column: Column) -> str:
     """The OData type of a column's property."""
+    if column.date_only:
+        return "Edm.Date"
     return _EDM_TYPES.get(column.kind, "Edm.Guid")
