@@ -68,7 +68,9 @@ class FirstPass:
 class Intake(Protocol):
     """Reads the input once, spools it, and settles what needs no service; then what needs resolved keys."""
 
-    books: Mapping[str, KeyBook]
+    @property
+    def books(self) -> Mapping[str, KeyBook]:
+        """The keys to ask the service about, by side."""
 
     def read(self) -> Iterator[OutcomeBlock]:
         """Spool every row. Yields the rows that are wrong by themselves."""

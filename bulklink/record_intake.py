@@ -262,10 +262,10 @@ class _Span:
         header = self._cells.column_names[plan.parts_column]
         for k, value in enumerate(shared):
             known = ids_of_parts.get(value)
-            if not has_own[k] and known is None:
-                self.trouble.note(k, Outcome.INVALID, f"a child without a record: no row of {header} {value!r} has one")
-            elif not has_own[k] and known is not None:
+            if known is not None:
                 ids[k] = known
+            elif not has_own[k]:
+                self.trouble.note(k, Outcome.INVALID, f"a child without a record: no row of {header} {value!r} has one")
         return ids
 
     def _read_etags(self) -> list[str]:

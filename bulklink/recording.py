@@ -123,7 +123,9 @@ class RecordTask:
 
     def judge(self, spool: Spool, ledger: Ledger, settle: Settle) -> FirstPass:
         """Settle repeats, contradictions and fallen groups; deal the rows into buckets."""
-        eligible, records = may_be_meant(ledger), SpooledRecords(spool)
+        # A row with nothing to write contradicts nobody.
+        eligible = may_be_meant(ledger) & (ledger.outcomes != Outcome.UNCHANGED)
+        records = SpooledRecords(spool)
         tell = None
         if self.plan.parts_column is not None:
             tell = self._parts(spool, records)

@@ -22,12 +22,14 @@ IMPORT_LINE = (
     "core", "core.keys", "core.facts", "core.key_values", "core.directions", "core.misnaming", "core.relationships",
     "core.specials", "core.forms", "core.record_values", "core.record_shape", "core.privileges",
     # Pass 1: rows into wishes.
-    "core.table", "core.hygiene", "core.proposing", "core.ledger", "core.wishes", "core.record_wishes", "core.packing", "core.groups",
+    "core.table", "core.hygiene", "core.proposing", "core.ledger", "core.wishes", "core.record_wishes",
+    "core.packing", "core.groups",
     # The wire, in bytes.
     "core.answer", "core.multipart", "core.request", "core.parts", "core.reply", "core.fault_codes", "core.verdict",
     # Pass 2: the engine.
     "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving",
-    "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work", "core.record_work", "core.party_work",
+    "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work",
+    "core.record_work", "core.party_work",
     "core.open_rows",
     "core.fates", "core.steps", "core.engine",
     # Disk and network.
