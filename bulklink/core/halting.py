@@ -30,14 +30,21 @@ class EqualAnswers(Generic[Held]):
         self._limit = limit
         self._fault: tuple[int, str] | None = None
         self.held: list[Held] = []
-        self._is_over = False
+        self._is_over = self._have_agreed = False
 
     def refused(self, answer: Answer, held: Held) -> BulklinkError | None:
-        """A row was refused for good. Returns the error to stop with, once all agree."""
+        """A row was refused for good. Returns the error to stop with, once all agree, and for all that agree then."""
         if self._is_over:
             self._release(held)
             return None
         fault = (answer.status, answer.code)
+        if self._have_agreed:
+            # On their way while the run stops: the same job is at fault.
+            if fault != self._fault:
+                self._release(held)
+                return None
+            self.held.append(held)
+            return same_refusal(answer, len(self.held))
         if self._fault not in (None, fault):
             self.answered_otherwise()
             self._release(held)
@@ -46,13 +53,14 @@ class EqualAnswers(Generic[Held]):
         self.held.append(held)
         if len(self.held) < self._limit:
             return None
-        self._is_over = True
+        self._have_agreed = True
         return same_refusal(answer, len(self.held))
 
     def answered_otherwise(self) -> None:
         """An answer differed: from now on refusals are the rows' own."""
-        self._is_over = True
-        self.let_go()
+        if not self._have_agreed:
+            self._is_over = True
+            self.let_go()
 
     def let_go(self) -> None:
         """Release what is held, in order."""
