@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Records are put in so many at a time.
 RECORDS_AT_ONCE = 5_000
-_GIVE_METADATA = (
+#: How to go on after something is missing in the sample.
+GIVE_METADATA = (
     "rehearse with --metadata FILE, which `bulklink sandbox --snapshot-from JOB.toml --metadata FILE` writes."
 )
 _SNAPSHOT_HINT = "Take the snapshot once; it holds tables and columns, no records."
@@ -91,12 +92,12 @@ def refuse_unknown(organisation: "Organisation", job: Job) -> None:
     known = organisation.model.tables
     for table in tables_of(job):
         if table not in known:
-            raise UsageError(f"The sandbox's sample has no table '{table}'; {_GIVE_METADATA}", hint=_SNAPSHOT_HINT)
+            raise UsageError(f"The sandbox's sample has no table '{table}'; {GIVE_METADATA}", hint=_SNAPSHOT_HINT)
     for one in named_records(job):
         for column in one.match:
             if column not in (PRIMARY_KEY, *known[one.table].columns):
                 words = f"The sandbox's sample has no column '{column}' in table '{one.table}'"
-                raise UsageError(f"{words}; {_GIVE_METADATA}", hint=_SNAPSHOT_HINT)
+                raise UsageError(f"{words}; {GIVE_METADATA}", hint=_SNAPSHOT_HINT)
 
 
 def fill(organisation: "Organisation", job: Job, table: InputTable) -> dict[str, int]:

@@ -15,7 +15,7 @@ from bulklink.cli.closing import closing_block
 from bulklink.cli.options import run_options, settings_said
 from bulklink.cli.progress import listener_for
 from bulklink.cli.session import Session
-from bulklink.errors import UsageError
+from bulklink.errors import JobError, RelationshipError, UsageError
 
 
 @click.command(
@@ -74,7 +74,12 @@ def rehearse(
         env = {**os.environ, "BULKLINK_TOKEN": rehearsal.TOKEN}
         env.pop("BULKLINK_TOKEN_FILE", None)
         options = RunOptions(signals=True, **said)
-        summary = api.run_job(rehearsal.job_for(loaded, sandbox.url), options, listener, env)
+        try:
+            summary = api.run_job(rehearsal.job_for(loaded, sandbox.url), options, listener, env)
+        except (JobError, RelationshipError) as error:
+            if metadata is None:
+                error.hint = f"The sandbox's sample may lack what your environment has: {rehearsal.GIVE_METADATA}"
+            raise
         tally = sandbox.reception.tally.as_json()
     facts = {**summary.facts, "rehearsal": {"weather": weather, "seed": seed, "sandbox": tally}}
     if session.json:

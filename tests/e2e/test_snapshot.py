@@ -158,6 +158,17 @@ def test_without_the_snapshot_the_rehearsal_says_how_to_take_one(folder):
     assert "--snapshot-from" in said
 
 
+def test_a_relationship_that_the_sample_lacks_gets_the_same_advice(folder):
+    job = JOB.format(url="https://contoso.example").replace("cont_machine", "account").replace("cont_site", "lead")
+    for column in ("cont_serial", "cont_kind", "cont_spare"):
+        job = job.replace(f"{column} = ", {"cont_serial": "accountnumber = "}.get(column, "name = "), 1)
+    (folder / "other.toml").write_text(job.replace(', name = "Spare"', ""), encoding="utf-8")
+    done = bulklink(folder, "rehearse", "other.toml")
+    assert done.returncode == 2
+    assert "cont_wiring" in done.stderr
+    assert "--snapshot-from" in done.stderr
+
+
 def test_a_snapshot_of_a_table_that_is_not_there_is_refused(tmp_path):
     with environment(tmp_path):
         job = (tmp_path / "wiring.toml").read_text(encoding="utf-8")
