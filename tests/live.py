@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bulklink import api
+import anyio
+
+from bulklink.driving import Interruption
 from bulklink.errors import BulklinkError
 from bulklink.files.journal import Journal
 from bulklink.files.run_directory import JOURNAL
@@ -29,6 +31,7 @@ from bulklink.sandbox.protection import Limits
 from bulklink.sandbox.server import Sandbox
 from bulklink.sandbox.toggles import Toggles
 from bulklink.sandbox.weather_file import load_weather, read_weather
+from bulklink.session import Session
 
 ACCOUNTS, LEADS, CONTACTS = 60, 400, 60
 RUN_S_MAX = 60
@@ -172,11 +175,16 @@ class Scene:
         with self.start(*flags, **how) as process:
             return end_of(process)
 
-    def call(self, listener: Listener | None = None, **options) -> int:
+    def call(
+        self, listener: Listener | None = None, interruption: Interruption | None = None, **options: object
+    ) -> int:
         """The library in this process, to its end: the exit code."""
         loaded = Job.load(self.folder / "job.toml", {})
+        session = Session(
+            loaded, RunOptions(**options), listener or Listener(), self.env, interruption or Interruption()
+        )
         try:
-            return int(api.run_job(loaded, RunOptions(**options), listener or Listener()).exit_code)
+            return int(anyio.run(session.run).exit_code)
         except BulklinkError as error:
             self.last_error = error
             return int(error.exit_code)
