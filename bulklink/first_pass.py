@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from bulklink.core.key_values import Comparing
 from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.request import OPERATIONS_MAX
-from bulklink.core.resolving import KeyBook, KeyQuestion, KeyState, Match, batches
+from bulklink.core.resolving import KeyBook, KeyState, Match
 from bulklink.core.table import GroupNumbers
 from bulklink.core.wishes import Judgement, before_sending
 from bulklink.core.work import Work
 from bulklink.files.readers.model import InputTable, RawChunk
 from bulklink.files.spool import Spool
 from bulklink.job import PRIMARY_KEY, Side
+from bulklink.service.key_resolution import resolve_keys
 from bulklink.service.metadata import Metadata
-from bulklink.service.reading import Reader, in_parallel
+from bulklink.service.reading import Reader
 from bulklink.vocabulary import Outcome
 
 #: Rows handled at once after the input was read.
@@ -93,20 +94,7 @@ async def row_side(name: str, told: str, side: Side, table: InputTable, metadata
 async def ask_for_keys(books: Mapping[str, KeyBook], reader: Reader, metadata: Metadata) -> None:
     """Ask the service what the keys of all sides mean."""
     for book in books.values():
-        count = await metadata.record_count(book.match.table.logical_name) if len(book) > 10_000 else None
-        if book.is_whole_table_cheaper(count):
-            question = book.whole_table(reader.api_path)
-            await reader.ask_pages([question.request], _taking(book, [question]))
-            continue
-
-        async def ask(questions: list[KeyQuestion], book: KeyBook = book) -> None:
-            await reader.ask_pages([one.request for one in questions], _taking(book, questions))
-
-        await in_parallel(batches(book.questions(reader.api_path)), ask)
-
-
-def _taking(book: KeyBook, questions: Sequence[KeyQuestion]) -> Callable[[int, bytes], None]:
-    return lambda k, page: book.take(questions[k], page)
+        await resolve_keys(reader, metadata, book)
 
 
 # -- rows of the spool -------------------------------------------------------------------------------------------------

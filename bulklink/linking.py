@@ -6,37 +6,33 @@ Source: the public contract (README, "Job file", "Outcomes").
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bulklink.core.facts import Table
 from bulklink.core.forms import choose_form, fitting_forms, operation_template
 from bulklink.core.groups import joined, kept_back
-from bulklink.core.ledger import Ledger, OutcomeBlock
+from bulklink.core.ledger import Ledger
 from bulklink.core.link_work import LinkWork
 from bulklink.core.packing import BusySide, bucket_count, bucket_of
 from bulklink.core.relationships import Cardinality, Intersect, Relationship
-from bulklink.core.resolving import KeyBook
-from bulklink.core.table import Columns, LinkColumns, check_links
-from bulklink.core.wishes import WishBook, Wishes, before_sending
+from bulklink.core.row_keys import SCOPED
+from bulklink.core.table import Columns, LinkColumns
+from bulklink.core.wishes import WishBook, Wishes
 from bulklink.errors import JobError
-from bulklink.files.readers.model import InputTable, RawChunk
-from bulklink.files.spool import Spool, SpoolWriter
+from bulklink.files.readers.model import InputTable
+from bulklink.files.spool import Spool
 from bulklink.first_pass import (
-    SPAN_ROWS,
-    STATE_OUTCOMES,
     FirstPass,
     Intake,
     Rows,
     RowSide,
     Settle,
-    chunks_of,
     group_numbers,
     may_be_meant,
     row_namer,
@@ -46,8 +42,9 @@ from bulklink.first_pass import (
     too_large,
 )
 from bulklink.job import Job, Link
+from bulklink.link_intake import LinkIntake
 from bulklink.service.metadata import Metadata
-from bulklink.vocabulary import Action, Form, Isolation, Outcome
+from bulklink.vocabulary import Action, Form, Isolation
 
 _ACTIONS: Final[Mapping[str, Action]] = {
     "associate": Action.ASSOCIATE,
@@ -68,9 +65,10 @@ class LinkPlan:
     forms: Mapping[Action, Form]
 
     @property
-    def is_resolved_by_reading(self) -> bool:
-        """Whether any side is named by something else than the records' ids."""
-        return any(not side.match.is_primary_key for side in self.sides)
+    def scoped(self) -> str:
+        """The side whose keys are looked for in the scope of the other side's record; "" for none."""
+        table, _ = SCOPED.get(self.relationship.schema_name, ("", ""))
+        return next((s.name for s in self.sides if s.match.scope and s.match.table.logical_name == table), "")
 
     @property
     def subject(self) -> str:
@@ -111,7 +109,7 @@ class LinkPlan:
 
     def intake(self, table: InputTable, directory: Path) -> Intake:
         """The reading of the input."""
-        return LinkIntake(self, table, directory)
+        return LinkIntake(self.sides, _columns_of(self), table, directory, self.scoped)
 
     def judge(self, spool: Spool, ledger: Ledger, settle: Settle) -> FirstPass:
         """Settle repeats, contradictions and fallen groups; deal the rows into buckets."""
@@ -176,86 +174,20 @@ async def _sides(link: Link, relationship: Relationship, table: InputTable, meta
     told = [("from", link.from_), *([("to", link.to)] if link.to else [])]
     if relationship.turned:
         told.reverse()
-    names = ("from", "to")
-    return [await row_side(name, word, side, table, metadata) for name, (word, side) in zip(names, told, strict=False)]
+    named = list(zip(("from", "to"), told, strict=False))
+    sides = [await row_side(name, word, side, table, metadata) for name, (word, side) in named]
+    scoped_table, column = SCOPED.get(relationship.schema_name, ("", ""))
+    for side in sides:
+        keys = {one.logical_name for one in side.match.columns}
+        if side.match.table.logical_name == scoped_table and not side.match.is_primary_key and column not in keys:
+            return [await _in_scope(one, column, metadata) for one in sides]
+    return sides
 
 
-class LinkIntake:
-    """Reads the input once, spools it, and settles what needs no service."""
-
-    def __init__(self, plan: LinkPlan, table: InputTable, directory: Path) -> None:
-        self._plan = plan
-        self._table = table
-        self._path = directory / "input.arrow"
-        self._draft = directory / "input.draft.arrow" if plan.is_resolved_by_reading else self._path
-        self.books = {side.name: KeyBook(side.match) for side in plan.sides if not side.match.is_primary_key}
-        #: name of the side -> the number of each row's key.
-        self._numbers: dict[str, list[NDArray[np.int32]]] = {name: [] for name in self.books}
-        self._columns = _columns_of(plan)
-
-    def read(self) -> Iterator[OutcomeBlock]:
-        """Spool every row. Yields the rows that are wrong by themselves."""
-        # Opened inside, so that a file that breaks off in the middle leaves no spool behind.
-        parts = [(found.file, found.sheet) for found in self._table.found]
-        with SpoolWriter(self._draft, self._table.header, parts=parts) as writer:
-            for chunk in self._table.chunks():
-                yield from self._take(chunk, writer)
-
-    def _take(self, chunk: RawChunk, writer: SpoolWriter) -> Iterator[OutcomeBlock]:
-        checked = check_links(chunk.table, self._columns)
-        for side, found in zip(self._plan.sides, (checked.from_side, checked.to_side), strict=False):
-            if found is not None and side.name in self.books:
-                self._numbers[side.name].append(self.books[side.name].add(found.keys))
-        no_side = np.zeros((len(chunk.rows), 16), np.uint8)
-        to_ids = checked.to_side.ids if checked.to_side else no_side
-        writer.write(chunk, from_ids=checked.from_side.ids, to_ids=to_ids, actions=checked.actions)
-        if checked.reasons:
-            rows = np.array(list(checked.reasons), np.int64) + chunk.start
-            yield before_sending(rows, Outcome.INVALID, message=list(checked.reasons.values()))
-
-    # -- business keys ---------------------------------------------------------------------------------------------
-
-    def resolve(self) -> Iterator[OutcomeBlock]:
-        """Write the spool again with the ids that the keys mean. Yields the rows whose keys mean no one record."""
-        if not self.books:
-            return
-        resolutions = {name: book.resolution() for name, book in self.books.items()}
-        numbers = {
-            name: np.concatenate(parts) if parts else np.zeros(0, np.int32) for name, parts in self._numbers.items()
-        }
-        draft = Spool.open(self._draft)
-        with SpoolWriter(self._path, draft.header, parts=draft.parts) as writer:
-            for start in range(0, draft.n_rows, SPAN_ROWS):
-                rows = np.arange(start, min(start + SPAN_ROWS, draft.n_rows))
-                ids = {"from": draft.from_ids(rows), "to": draft.to_ids(rows)}
-                for name, resolution in resolutions.items():
-                    mine = numbers[name][rows]
-                    ids[name] = resolution.ids[mine]
-                    yield from self._not_resolved(name, rows, mine, resolution.states[mine])
-                for chunk, within in chunks_of(draft, rows):
-                    writer.write(
-                        chunk,
-                        from_ids=ids["from"][within],
-                        to_ids=ids["to"][within],
-                        actions=draft.actions(rows)[within],
-                    )
-        draft.close()
-        self._draft.unlink(missing_ok=True)
-
-    def _not_resolved(
-        self, name: str, rows: Rows, numbers: NDArray[np.int32], states: NDArray[np.uint8]
-    ) -> Iterator[OutcomeBlock]:
-        book = self.books[name]
-        told = next(side.told for side in self._plan.sides if side.name == name)
-        for state, outcome in STATE_OUTCOMES.items():
-            hit = states == state
-            if hit.any():
-                texts = {number: f"{told}: {book.message(number)}" for number in set(numbers[hit].tolist())}
-                yield before_sending(rows[hit], outcome, message=[texts[k] for k in numbers[hit].tolist()])
-
-    def spool(self) -> Spool:
-        """The finished spool."""
-        return Spool.open(self._path)
+async def _in_scope(side: RowSide, column: str, metadata: Metadata) -> RowSide:
+    """The side, keeping of each record what scope it stands in."""
+    scope = await metadata.column(side.match.table.logical_name, column)
+    return replace(side, match=replace(side.match, scope=scope))
 
 
 def _columns_of(plan: LinkPlan) -> LinkColumns:

@@ -27,7 +27,7 @@ IMPORT_LINE = (
     # The wire, in bytes.
     "core.answer", "core.multipart", "core.request", "core.parts", "core.reply", "core.fault_codes", "core.verdict",
     # Pass 2: the engine.
-    "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving",
+    "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving", "core.row_keys",
     "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work",
     "core.record_work", "core.party_work",
     "core.open_rows",
@@ -36,7 +36,7 @@ IMPORT_LINE = (
     "files.*",
     "service.*",
     # Runs.
-    "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "linking",
+    "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "link_intake", "linking",
     "record_plan", "record_intake", "recording", "party_recording", "tasks",
     "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "proposing", "job_text",
     "api",

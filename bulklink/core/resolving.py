@@ -44,12 +44,16 @@ _UNLISTABLE: Final = frozenset("'\"\\")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """By which columns one side's records are found. where: an OData filter that they must meet too."""
+    """By which columns one side's records are found. where: an OData filter that they must meet too.
+
+    scope: a lookup column whose value is kept of each record found; see `KeyBook.scoped`.
+    """
 
     table: Table
     columns: tuple[Column, ...]
     where: str = ""
     comparing: Comparing = field(default_factory=Comparing)
+    scope: Column | None = None
 
     def __post_init__(self) -> None:
         for column in self.columns:
@@ -63,7 +67,7 @@ class Match:
     def is_primary_key(self) -> bool:
         """The cells hold the records' own ids: there is nothing to ask."""
         names = [column.logical_name for column in self.columns]
-        return names == [self.table.primary_id] and not self.where
+        return names == [self.table.primary_id] and not self.where and self.scope is None
 
 
 class KeyState(IntEnum):
@@ -114,6 +118,7 @@ class KeyBook:
         self._misfits: dict[int, str] = {}
         self._counts: list[int] = []
         self._ids: dict[int, list[bytes]] = {}
+        self._scoped: dict[int, dict[bytes, list[bytes]]] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -149,6 +154,20 @@ class KeyBook:
         """The GET for the first page of all records that meet `where`."""
         where = f"&$filter={percent_encode(self.match.where)}" if self.match.where else ""
         return KeyQuestion(get_request(f"{self._address(api_path)}{where}"), range(0))
+
+    def scoped(self, number: int) -> Mapping[bytes, list[bytes]]:
+        """Scope -> the records found there (as many as are shown), for a match that keeps the scope."""
+        return self._scoped.get(number, {})
+
+    def scope_of(self, number: int) -> bytes | None:
+        """The scope of the one record that a key means; None if it does not mean one."""
+        scopes = self.scoped(number)
+        return next(iter(scopes)) if self._counts[number] == 1 and len(scopes) == 1 else None
+
+    def shown(self, number: int) -> str:
+        """A key for people: its columns and the cells."""
+        names = ", ".join(column.logical_name for column in self.match.columns)
+        return f"{names} {self._keys[number].shown}"
 
     def could_read_whole_table(self) -> bool:
         """Whether there are keys enough for the whole table to be cheaper, if it is small."""
@@ -192,9 +211,8 @@ class KeyBook:
             return self._misfits[number]
         count = self._counts[number]
         table = self.match.table.logical_name
-        names = ", ".join(column.logical_name for column in self.match.columns)
         where = f" where {self.match.where}" if self.match.where else ""
-        subject = f"{names} {self._keys[number].shown} matches"
+        subject = f"{self.shown(number)} matches"
         if count == 0:
             return f"{subject} no {table}{where}"
         ids = ", ".join(guid_text(id16) for id16 in self._ids[number])
@@ -235,7 +253,8 @@ class KeyBook:
     # -- asking
 
     def _address(self, api_path: str) -> str:
-        select = dict.fromkeys([self.match.table.primary_id, *(column.property_name for column in self.match.columns)])
+        columns = [*self.match.columns, *([self.match.scope] if self.match.scope else [])]
+        select = dict.fromkeys([self.match.table.primary_id, *(column.property_name for column in columns)])
         return f"{api_path}/{self.match.table.entity_set}?$select={','.join(select)}"
 
     def _prefix(self, api_path: str) -> str:
@@ -293,6 +312,10 @@ class KeyBook:
             self._counts[number] += 1
             if len(ids) < IDS_SHOWN:
                 ids.append(id16)
+        if self.match.scope is not None and (scope := record[self.match.scope.property_name]) is not None:
+            there = self._scoped.setdefault(number, {}).setdefault(bytes.fromhex(scope.replace("-", "")), [])
+            if id16 not in there and len(there) < IDS_SHOWN:
+                there.append(id16)
 
 
 def batches(questions: Iterator[KeyQuestion]) -> Iterator[list[KeyQuestion]]:

@@ -168,3 +168,83 @@ def test_participants_are_refused_before_anything_is_sent(run) -> None:
     job = link("email_activity_parties", ("email", "activityid"), ("activityparty", "activitypartyid"))
     with pytest.raises(FormError, match=r"\[parties\]"):
         run(job, [(guid(1), guid(2))])
+
+
+# Roles by name
+
+
+NORTH, SOUTH = guid(501), guid(502)
+SALES_NORTH, SALES_SOUTH, SERVICE_SOUTH, TWIN_1, TWIN_2 = (guid(n) for n in range(601, 606))
+ANN, BOB, CREW = guid(701), guid(702), guid(703)
+
+
+@pytest.fixture
+def units(sandbox) -> Sandbox:
+    organisation = sandbox.organisation
+    organisation.load_table(
+        "businessunit",
+        [{"businessunitid": NORTH, "name": "North"}, {"businessunitid": SOUTH, "name": "South"}],
+    )
+    roles = [
+        (SALES_NORTH, "Sales", NORTH), (SALES_SOUTH, "Sales", SOUTH), (SERVICE_SOUTH, "Service", SOUTH),
+        (TWIN_1, "Twin", NORTH), (TWIN_2, "twin", NORTH),
+    ]  # fmt: skip
+    organisation.load_table(
+        "role", [{"roleid": one, "name": name, "businessunitid": unit} for one, name, unit in roles]
+    )
+    users = [(ANN, "ann@contoso.example", NORTH), (BOB, "bob@contoso.example", SOUTH)]
+    organisation.load_table(
+        "systemuser",
+        [{"systemuserid": one, "domainname": name, "businessunitid": unit} for one, name, unit in users],
+    )
+    organisation.load_table("team", [{"teamid": CREW, "name": "Crew", "businessunitid": SOUTH}])
+    return sandbox
+
+
+def test_a_role_by_name_is_the_one_of_the_users_own_business_unit(run, units) -> None:
+    job = link("systemuserroles_association", ("systemuser", "domainname"), ("role", "name"))
+    found = run(job, [("ann@contoso.example", "sales"), ("BOB@contoso.example", "Sales")])
+    assert words(found) == ["associated", "associated"]
+    assert set(units.organisation.links("systemuserroles_association")) == {(ANN, SALES_NORTH), (BOB, SALES_SOUTH)}
+
+
+def test_users_may_be_named_by_id_and_either_side_first(run, units) -> None:
+    job = link("systemuserroles_association", ("role", "name"), ("systemuser", "systemuserid"))
+    found = run(job, [("Sales", ANN), ("Sales", f"{{{ANN.upper()}}}"), ("Service", BOB), ("Sales", "no guid")])
+    assert words(found) == ["associated", "duplicate", "associated", "invalid"]
+    assert set(units.organisation.links("systemuserroles_association")) == {(ANN, SALES_NORTH), (BOB, SERVICE_SOUTH)}
+
+
+def test_a_role_that_the_unit_does_not_have_or_has_twice_is_not_guessed(run, units) -> None:
+    job = link("systemuserroles_association", ("systemuser", "domainname"), ("role", "name"))
+    rows = [("ann@contoso.example", "Service"), ("ann@contoso.example", "Twin"), ("nobody", "Sales"), ("nobody", "No")]
+    found = run(job, rows)
+    assert words(found) == ["unresolved", "ambiguous", "unresolved", "unresolved"]
+    assert found[0][2] == f"to: name 'Service' matches no role where businessunitid is {NORTH} (1 other has one)"
+    assert found[1][2].startswith(f"to: name 'Twin' matches 2 role records where businessunitid is {NORTH}: ")
+    assert found[2][2] == "from: domainname 'nobody' matches no systemuser"
+    assert found[3][2] == "from: domainname 'nobody' matches no systemuser; to: name 'No' matches no role"
+
+
+def test_roles_of_teams_are_found_in_the_teams_unit(run, units) -> None:
+    job = link("teamroles_association", ("team", "name"), ("role", "name"))
+    assert words(run(job, [("Crew", "Sales")])) == ["associated"]
+    assert set(units.organisation.links("teamroles_association")) == {(CREW, SALES_SOUTH)}
+
+
+def test_a_unit_that_the_job_names_itself_is_taken_as_named(run, units) -> None:
+    job = link("systemuserroles_association", ("systemuser", "domainname"), ("role", "name"))
+    job["to"] = {"table": "role", "match": {"name": "To", "businessunitid": "Unit"}}
+    assert words(run(job, [("ann@contoso.example", "Sales", SOUTH)], ("From", "To", "Unit"))) == ["associated"]
+    assert set(units.organisation.links("systemuserroles_association")) == {(ANN, SALES_SOUTH)}
+
+
+# Lookups of every kind
+
+
+def test_a_row_without_either_record_has_one_outcome_that_names_both(run) -> None:
+    job = link("contact_customer_accounts", ("account", "accountnumber"), ("contact", "emailaddress1"))
+    found = run(job, [("x", "y"), ("", "y")])
+    assert words(found) == ["unresolved", "invalid"]
+    assert found[0][2] == "from: accountnumber 'x' matches no account; to: emailaddress1 'y' matches no contact"
+    assert found[1][2] == "from: accountnumber is empty; to: emailaddress1 'y' matches no contact"
