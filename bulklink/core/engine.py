@@ -250,7 +250,8 @@ class Engine:
         if self._groups is not None:
             self._groups.begin(rows)
         # What an earlier run left in doubt is on its way already.
-        rows = np.setdiff1d(rows, np.array(list(self.fates.open.doubted), np.int64), assume_unique=True)
+        if self.fates.open.doubted:
+            rows = np.setdiff1d(rows, np.array(list(self.fates.open.doubted), np.int64), assume_unique=True)
         if self._groups is not None:
             rows = self._groups.in_order(rows)
             self._supply = Line(rows)

@@ -116,6 +116,8 @@ class Fates:
         """Settle what is done, then go through the change sets that hold anything else, each with its fates."""
         is_done = (reply.fates == Fate.ANSWERED) & (reply.statuses // 100 == 2)
         self._succeeded(rows[is_done], reply.statuses[is_done], reply.request_id)
+        if is_done.all():
+            return
         set_of = np.repeat(np.arange(len(sizes)), sizes)
         listed = rows.tolist()
         for _, places in groupby(np.flatnonzero(~is_done).tolist(), lambda k: int(set_of[k])):

@@ -69,13 +69,13 @@ class Ledger:
 
         Raises ValueError if a row has one already: a second answer for a settled row would be a second truth.
         """
-        if np.isin(block.outcome, _UNFINISHED_CODES).any():
+        counts = np.bincount(block.outcome, minlength=len(Outcome))
+        if counts[_UNFINISHED_CODES].any():
             raise ValueError("a row in doubt or not attempted is not settled")
         if self.outcomes[block.rows].any():
             raise ValueError("a row is settled twice")
         self.outcomes[block.rows] = block.outcome
         self.settled += len(block)
-        counts = np.bincount(block.outcome, minlength=len(Outcome))
         self.not_as_asked += int(sum(counts[o] for o in Outcome if o not in AS_ASKED and o is not Outcome.DUPLICATE))
 
     def settle_one(self, row: int, outcome: Outcome) -> None:

@@ -19,7 +19,7 @@ from bulklink.core.wishes import Ids, mix_ids
 
 Rows = NDArray[np.int64]
 
-BUCKETS_MAX: Final = 1 << 16
+BUCKETS_MAX: Final = 1 << 14
 ROWS_PER_BUCKET: Final = 8  # about; few enough that two hubs rarely meet in one bucket
 SKETCH: Final = 1 << 14
 
@@ -44,7 +44,7 @@ class BusySide:
 
 
 def bucket_count(rows: int) -> int:
-    """How many buckets serve this many rows: a power of two from 256 to 65,536."""
+    """How many buckets serve this many rows: a power of two from 256 to 16,384."""
     return min(BUCKETS_MAX, max(256, 1 << max(0, (rows // ROWS_PER_BUCKET).bit_length())))
 
 
@@ -89,12 +89,14 @@ class Supply:
     def __init__(self, buckets: NDArray[np.uint16], rows: Rows) -> None:
         dealt = buckets[rows]
         order = np.argsort(dealt, kind="stable")
-        self._order = rows[order].astype(np.uint32 if len(buckets) < 1 << 32 else np.int64)
-        numbers, starts = np.unique(dealt[order], return_index=True)
-        ends = np.append(starts, len(order))[1:]
+        self._order = rows.astype(np.uint32 if len(buckets) < 1 << 32 else np.int64)[order]
+        counts = np.bincount(dealt)
+        numbers, ends = np.flatnonzero(counts), np.cumsum(counts)
         self._span = {
-            bucket: [start, end]
-            for bucket, start, end in zip(numbers.tolist(), starts.tolist(), ends.tolist(), strict=True)
+            bucket: [end - count, end]
+            for bucket, end, count in zip(
+                numbers.tolist(), ends[numbers].tolist(), counts[numbers].tolist(), strict=True
+            )
         }
         self._heap = [(start - end, bucket) for bucket, (start, end) in self._span.items()]
         heapq.heapify(self._heap)

@@ -150,6 +150,8 @@ class Settler:
 
 def before_columns(found: Sequence[Found | None]) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """What was found before sending, as columns: (n,) kinds and, where any lookup held an id, (n, 16) ids."""
+    if not any(found):
+        return np.full(len(found), Before.UNKNOWN, np.uint8), None
     kinds = np.fromiter((one.before if one else Before.UNKNOWN for one in found), np.uint8, len(found))
     if not any(one and one.before_id for one in found):
         return kinds, None

@@ -83,7 +83,8 @@ class WishBook:
 
     def _suspects(self) -> Rows:
         """Ascending positions whose mark stands more than once."""
-        ordered = np.sort(self._marks[self._present])
+        ordered = self._marks[self._present]
+        ordered.sort()
         twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
         if not len(twice):
             return np.zeros(0, np.int64)

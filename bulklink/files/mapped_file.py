@@ -18,8 +18,8 @@ import pyarrow as pa
 
 #: Linux maps so many bytes around a page that is touched (fault-around), if they are in its cache.
 _WINDOW_SHIFT: Final = 16
-#: So much may be resident (48 MB): the ids of more than a million rows, which are drawn in any order.
-_RESIDENT_WINDOWS_MAX: Final = 48 << 20 >> _WINDOW_SHIFT
+#: So much may be resident (40 MB): the ids of a million rows, which are drawn in any order.
+_RESIDENT_WINDOWS_MAX: Final = 40 << 20 >> _WINDOW_SHIFT
 #: Fewer items than this on a window are not worth mapping it when others must be given back for it.
 _DENSE: Final = 8
 
@@ -55,23 +55,25 @@ class MappedFile:
 
     def touch(self, offset: int, length: int) -> None:
         """Say that these bytes are going to be read from `buffer`."""
-        self._map_windows(np.arange(offset >> _WINDOW_SHIFT, ((offset + length) >> _WINDOW_SHIFT) + 1))
+        windows = np.zeros_like(self._touched)
+        windows[offset >> _WINDOW_SHIFT : ((offset + length) >> _WINDOW_SHIFT) + 1] = True
+        self._map_windows(windows)
 
     def _may_map(self, offsets: Offsets) -> bool:
         """Whether to read through the map: what it takes fits into the bound, or is dense enough to give back for."""
-        windows = np.unique(offsets >> _WINDOW_SHIFT)
-        fits = self._touched.sum() + len(windows) - self._touched[windows].sum() <= _RESIDENT_WINDOWS_MAX
-        if not fits and len(offsets) < _DENSE * len(windows) and hasattr(os, "pread"):
+        windows = np.zeros_like(self._touched)
+        windows[offsets >> _WINDOW_SHIFT] = True
+        fits = np.count_nonzero(self._touched | windows) <= _RESIDENT_WINDOWS_MAX
+        if not fits and len(offsets) < _DENSE * np.count_nonzero(windows) and hasattr(os, "pread"):
             return False
         self._map_windows(windows)
         return True
 
-    def _map_windows(self, windows: Offsets) -> None:
-        self._touched[windows] = True
-        if self._touched.sum() > _RESIDENT_WINDOWS_MAX and hasattr(mmap, "MADV_DONTNEED"):
+    def _map_windows(self, windows: npt.NDArray[np.bool_]) -> None:
+        self._touched |= windows
+        if np.count_nonzero(self._touched) > _RESIDENT_WINDOWS_MAX and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
-            self._touched[:] = False
-            self._touched[windows] = True
+            self._touched = windows
 
     def _read(self, offsets: Offsets, length: int) -> npt.NDArray[np.uint8]:
         """The items, one call to the system each; the map stays as it is."""

@@ -106,6 +106,9 @@ class SpoolWriter:
             self._file.close()
             self._temporary.replace(self._path)
             _sync_folder(self._path.parent)
+        # What reading and writing took would lie idle until the end of the run.
+        self._held = []
+        pa.default_memory_pool().release_unused()
 
     def _write_held(self, rows_min: int) -> None:
         with self._disk_errors():
