@@ -19,6 +19,7 @@ from bulklink.connecting import Connection
 from bulklink.core.hygiene import Hygiene, HygieneWarning, Watched
 from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.privileges import Lack, Need, lacks, link_needs
+from bulklink.driving import Clock
 from bulklink.errors import BulklinkError, ExitCode, GuardStop, LockHeld
 from bulklink.files.journal import Journal
 from bulklink.files.lock import locked
@@ -27,13 +28,13 @@ from bulklink.files.run_directory import JOURNAL, SUMMARY, past_runs, run_to_res
 from bulklink.files.spool import Spool
 from bulklink.first_pass import Task, ask_for_keys, chunks_of, row_namer, spans
 from bulklink.guards import guard_stop
-from bulklink.job import PRIMARY_KEY, Job, LoadedJob, next_deadline
+from bulklink.job import LoadedJob, next_deadline
 from bulklink.linking import LinkPlan
 from bulklink.listener import Listener
-from bulklink.driving import Clock
 from bulklink.run_place import PHASE, SENDING, fingerprint_of
 from bulklink.service import rights
 from bulklink.vocabulary import Outcome
+from bulklink.watching import look_at, watched
 
 #: Rows named of each kind of trouble.
 ROWS_SHOWN: Final = 3
@@ -123,7 +124,7 @@ async def check(loaded: LoadedJob, env: Mapping[str, str], clock: Clock) -> Chec
     except BulklinkError as error:
         found.stop("sign-in", error)
         if table is not None:
-            _look_at_keys(found, table.chunks(), _watched(loaded.job, None, table), several=table.has_parts)
+            _look_at_keys(found, table.chunks(), watched(loaded.job, None, table), several=table.has_parts)
     return found
 
 
@@ -158,7 +159,7 @@ async def _look_inside(
         task = await tasks.plan(loaded.job, table, connection.metadata)
     except BulklinkError as error:
         found.stop("relationship", error)
-        _look_at_keys(found, table.chunks(), _watched(loaded.job, None, table), several=table.has_parts)
+        _look_at_keys(found, table.chunks(), watched(loaded.job, None, table), several=table.has_parts)
         await _look_at_limits(found, connection)
         return
     for label, words in task.words.items():
@@ -276,7 +277,7 @@ async def _look_at_rows(
                 settle(block)
             task.judge(spool, ledger, settle)
             chunks = (chunk for rows in spans(spool.n_rows) for chunk, _ in chunks_of(spool, rows))
-            _look_at_keys(found, chunks, _watched(loaded.job, task, table), several=table.has_parts)
+            _look_at_keys(found, chunks, watched(loaded.job, task, table), several=table.has_parts)
     counts = ledger.counts()
     found.rows, found.to_send = len(ledger.outcomes), counts.pop(Outcome.NONE, 0)
     found.outcomes = {outcome.word: n for outcome, n in counts.items()}
@@ -311,27 +312,11 @@ class _Troubles:
         return "; ".join(self._first.get(outcome, ()))
 
 
-def _watched(job: Job, task: Task | None, table: InputTable) -> list[Watched]:
-    """The columns whose cells are looked at, and which of them hold ids."""
-    if isinstance(task, LinkPlan):
-        ids = {header for side in task.sides if side.match.is_primary_key for header in side.headers}
-    else:
-        sides = [side for link in job.links for side in (link.from_, link.to) if side is not None]
-        ids = {
-            header
-            for side in sides
-            for column, header in side.match.items()
-            if column in (PRIMARY_KEY, f"{side.table}id")
-        }
-    headers = dict.fromkeys(tasks.headers_used(job))
-    return [Watched(header, table.column_index(header), header in ids) for header in headers]
-
-
-def _look_at_keys(found: Checked, chunks: Iterable[RawChunk], watched: Sequence[Watched], *, several: bool) -> None:
-    hygiene = Hygiene(watched)
+def _look_at_keys(found: Checked, chunks: Iterable[RawChunk], columns: Sequence[Watched], *, several: bool) -> None:
+    hygiene = Hygiene(columns)
     try:
         for chunk in chunks:
-            hygiene.update(chunk.table, chunk.rows, (chunk.sheet or chunk.file) if several else "")
+            look_at(hygiene, chunk, several=several)
     except BulklinkError as error:
         found.stop("input", error)
     found.hygiene = hygiene.warnings()

@@ -13,25 +13,31 @@ import numpy as np
 from bulklink.connecting import Connection
 from bulklink.core.ledger import Ledger
 from bulklink.core.work import Found, Settlement, Work
-from bulklink.errors import ExitCode
+from bulklink.driving import Clock
+from bulklink.errors import ExitCode, GuardStop
 from bulklink.files.readers import InputTable
 from bulklink.first_pass import Task, ask_for_keys
+from bulklink.guards import guard_stop
 from bulklink.job import LoadedJob
 from bulklink.listener import Listener
 from bulklink.service.reading import Reader
 from bulklink.summary import Summary
 from bulklink.vocabulary import AS_ASKED, Outcome
+from bulklink.watching import watch
 
 READ_ROWS = 1_000
 
 
 async def foresee(
-    loaded: LoadedJob, task: Task, table: InputTable, connection: Connection, listener: Listener
+    loaded: LoadedJob, task: Task, table: InputTable, connection: Connection, listener: Listener, clock: Clock
 ) -> Summary:
-    """What a run would do now, as counts of outcomes; exit code 0 or 3."""
+    """What a run would do now, as counts of outcomes; exit code 0, 3 or 5 as the run would have."""
     with tempfile.TemporaryDirectory(prefix="bulklink-") as name:
+        hygiene = watch(loaded.job, task, table)
         intake = task.intake(table, Path(name))
         blocks = list(intake.read())
+        for warning in hygiene.warnings():
+            listener.note(warning.sentence)
         await ask_for_keys(intake.books, connection.reader, connection.metadata)
         blocks += intake.resolve()
         with intake.spool() as spool:
@@ -39,20 +45,31 @@ async def foresee(
             for block in blocks:
                 ledger.settle(block)
             first = task.judge(spool, ledger, ledger.settle)
-            work = task.work(first, loaded.job.dataverse.api_url, [])
-            counts = await _look(work, ledger, connection.reader)
+            why = guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
+            if why:
+                counts = ledger.counts()
+                counts[Outcome.GUARDED] += counts.pop(Outcome.NONE, 0)
+            else:
+                work = task.work(first, loaded.job.dataverse.api_url, [])
+                counts = await _look(work, ledger, connection.reader)
             rows = spool.n_rows
     listener.note("dry run: nothing was sent")
-    bad = sum(n for outcome, n in counts.items() if outcome not in AS_ASKED and outcome is not Outcome.DUPLICATE)
-    exit_code = ExitCode.TROUBLES if bad else ExitCode.AS_ASKED
+    error = GuardStop(why) if why else None
+    exit_code = error.exit_code if error else _exit_code(counts)
     facts = {
         "job": loaded.job.name,
         "dry_run": True,
         "exit_code": int(exit_code),
         "rows": rows,
         "outcomes": {outcome.word: counts[outcome] for outcome in Outcome if counts[outcome]},
+        "why": why,
     }
-    return Summary(facts, None, exit_code)
+    return Summary(facts, None, exit_code, error)
+
+
+def _exit_code(counts: Counter[Outcome]) -> ExitCode:
+    bad = sum(n for outcome, n in counts.items() if outcome not in AS_ASKED and outcome is not Outcome.DUPLICATE)
+    return ExitCode.TROUBLES if bad else ExitCode.AS_ASKED
 
 
 async def _look(work: Work, ledger: Ledger, reader: Reader) -> Counter[Outcome]:

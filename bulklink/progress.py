@@ -9,8 +9,8 @@ from typing import Final
 
 from bulklink.core.engine import Engine
 from bulklink.core.ledger import Ledger
-from bulklink.listener import Progress
 from bulklink.driving import Clock
+from bulklink.listener import Progress
 from bulklink.vocabulary import Outcome
 
 #: Seconds over which the rate is taken.

@@ -47,6 +47,7 @@ from bulklink.run_place import PHASE, SENDING, Identity, RunPlace, choose_place,
 from bulklink.summary import Summary
 from bulklink.superseding import FACTS, supersede
 from bulklink.vocabulary import UNFINISHED, Before, Isolation, Outcome
+from bulklink.watching import watch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ class Session:
             if self.options.dry_run:
                 for note in task.notes:
                     self.listener.note(note)
-                return await foresee(self.loaded, task, table, connection, self.listener)
+                return await foresee(self.loaded, task, table, connection, self.listener, self.clock)
             identity = Identity(
                 self.job.dataverse.url,
                 self.job.name,
@@ -193,9 +194,12 @@ class Session:
     async def _read_input(
         self, place: RunPlace, task: Task, table: InputTable, connection: Connection, journal: Journal
     ) -> Spool:
+        hygiene = watch(self.job, task, table)
         intake = task.intake(table, place.directory)
         for block in intake.read():
             journal.record(settled=[block])
+        for warning in hygiene.warnings():
+            self.listener.note(warning.sentence)
         await ask_for_keys(intake.books, connection.reader, connection.metadata)
         for block in intake.resolve():
             journal.record(settled=[block])

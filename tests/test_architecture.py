@@ -37,8 +37,8 @@ IMPORT_LINE = (
     "service.*",
     # Runs.
     "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "link_intake", "linking",
-    "record_plan", "record_intake", "recording", "party_recording", "tasks",
-    "progress", "finishing", "foreseeing", "superseding", "guards", "session", "checking", "proposing", "job_text",
+    "record_plan", "record_intake", "recording", "party_recording", "tasks", "watching",
+    "progress", "finishing", "guards", "foreseeing", "superseding", "session", "checking", "proposing", "job_text",
     "api",
     # The front door.
     "cli.*", "__main__",

@@ -24,8 +24,7 @@ RECORD_IDS: Final = "record ids"
 _RECORD_ID: Final = "record_id"
 
 _OUTCOME_WORDS: Final = pa.array([outcome.word for outcome in Outcome], pa.string())
-_BEFORE_WORDS: Final = pa.array(["unknown", "absent", "present", "", ""], pa.string())
-_NEVER_LOOKED: Final = 4
+_BEFORE_WORDS: Final = pa.array(["unknown", "absent", "present", ""], pa.string())
 #: How the outcome of the row that a message names is put.
 _TENSE: Final = {Outcome.IN_DOUBT: "is", Outcome.UNCHANGED: "is"}
 
@@ -138,10 +137,8 @@ def _own_name(name: str, taken: set[str]) -> str:
 
 
 def _before_texts(columns: OutcomeColumns) -> pa.Array:
-    """absent, present, unknown, the id that a lookup held; "" for rows that nobody looked at."""
-    words = columns.before.copy()
-    words[(words == Before.UNKNOWN) & (columns.attempts == 0)] = _NEVER_LOOKED
-    texts = _BEFORE_WORDS.take(pa.array(words))
+    """absent, present, the id that a lookup held; unknown also where nobody looked."""
+    texts = _BEFORE_WORDS.take(pa.array(columns.before))
     if not len(columns.before_ids):
         return texts
     ids = [guid.decode() for guid in guid_texts(columns.before_ids)]

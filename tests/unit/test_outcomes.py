@@ -94,7 +94,7 @@ def test_rows_stand_in_input_order_whatever_the_order_of_settling(write):
 def test_a_row_never_sent_has_empty_facts(write):
     run = write(cells(1), settled=[block([0], Outcome.INVALID, Before.UNKNOWN, message="no GUID")])
     record = run.records()[0]
-    assert [record[name] for name in OUTCOME_COLUMNS] == ["invalid", "", "", "no GUID", "", "", "0"]
+    assert [record[name] for name in OUTCOME_COLUMNS] == ["invalid", "unknown", "", "no GUID", "", "", "0"]
 
 
 def test_before_is_a_word_or_the_id_a_lookup_held(write):
@@ -105,7 +105,7 @@ def test_before_is_a_word_or_the_id_a_lookup_held(write):
     settled = block(range(5), before=befores, attempts=[1, 1, 0, 1, 0])
     settled.before_ids = ids
     run = write(cells(5), settled=[settled])
-    assert run.column("before") == ["unknown", "absent", "present", str(held), ""]
+    assert run.column("before") == ["unknown", "absent", "present", str(held), "unknown"]
 
 
 def test_a_duplicate_names_its_row_by_number_and_outcome(write):
@@ -184,7 +184,7 @@ def test_cells_stay_as_they_are_in_csv(write):
 def test_an_unfinished_run_tells_doubt_from_not_attempted(write):
     run = write(cells(4), sent=[batch(1, [0, 1, 2], before=Before.ABSENT)], settled=[block([1], attempts=1)])
     assert run.column("outcome") == ["in-doubt", "associated", "in-doubt", "not-attempted"]
-    assert run.column("before") == ["absent", "absent", "absent", ""]
+    assert run.column("before") == ["absent", "absent", "absent", "unknown"]
     assert run.column("attempts") == ["1", "1", "1", "0"]
     assert run.books.unfinished == 3
     assert run.books.exit_code() is ExitCode.STOPPED_EARLY

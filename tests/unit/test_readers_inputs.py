@@ -61,7 +61,7 @@ def test_what_was_found_is_told(tmp_path: Path) -> None:
     path = csv_file(tmp_path / "a.csv", "a;b\n1;2\n")
     table = open_input(Input(file=str(path)), tmp_path)
     found = table.found[0]
-    assert found.describe() == "a.csv: delimited text, delimiter ;, utf-8"
+    assert found.describe() == "a.csv: delimited text, delimiter semicolon, utf-8"
     assert found.sha256 == hashlib.sha256(b"a;b\n1;2\n").hexdigest() == table.sha256
     assert (found.modified, table.modified_s) == ("1970-01-01T00:16:40Z", 1_000.0)
 

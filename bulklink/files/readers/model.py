@@ -7,7 +7,7 @@ Source: the public contract (README, "Words" and "Job file": rows, several files
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -22,6 +22,9 @@ from bulklink.errors import InputError, nearest
 
 #: Rows of one chunk, unless the caller says otherwise: large enough to vectorise, small enough for flat memory.
 CHUNK_ROWS: Final = 1 << 14
+
+#: What people call the usual ones: a bare comma or blank is easily overlooked.
+_DELIMITER_WORDS: Final = {",": "comma", ";": "semicolon", "\t": "tab", " ": "blank"}
 
 RowNumbers = npt.NDArray[np.int64]
 
@@ -46,7 +49,7 @@ class Found:
 
     def describe(self) -> str:
         """One line for people: what the file was taken for."""
-        delimiter = {"\t": "tab"}.get(self.delimiter, self.delimiter)
+        delimiter = _DELIMITER_WORDS.get(self.delimiter, f"'{self.delimiter}'" if self.delimiter else "")
         taken_for = [
             f"sheet '{self.sheet}'" if self.sheet else "",
             f"delimiter {delimiter}" if delimiter else "",
@@ -95,6 +98,7 @@ class InputTable:
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
         self._orders = [_order_by_name(parts[0], part) for part in parts]
+        self._watchers: list[Callable[[RawChunk], None]] = []
         self.header: list[str] = list(parts[0].header)
 
     @property
@@ -148,6 +152,10 @@ class InputTable:
             raise InputError(f"{where}: the header '{name}' stands twice (columns {columns}).")
         return hits[0]
 
+    def watch(self, watcher: Callable[[RawChunk], None]) -> None:
+        """Show every chunk to `watcher` when it is drawn."""
+        self._watchers.append(watcher)
+
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[RawChunk]:
         """The non-blank rows in input order, at most `rows` at a time."""
         start = 0
@@ -155,7 +163,10 @@ class InputTable:
             part.found.rows = 0
             for table, numbers in _even_out(_without_blank_rows(part.draw(rows)), rows):
                 part.found.rows += len(numbers)
-                yield RawChunk(table.select(order), numbers, part.found.file, part.found.sheet, start)
+                chunk = RawChunk(table.select(order), numbers, part.found.file, part.found.sheet, start)
+                for watcher in self._watchers:
+                    watcher(chunk)
+                yield chunk
                 start += len(numbers)
 
 
