@@ -157,7 +157,7 @@ class Run:
         """Outcomes and what is about to be sent, in one transaction: before anything goes over the wire."""
         wall_s = self._clock.wall()
         sent = [
-            SentBatch(send.number, wall_s, send.rows, send.before, send.before_ids, send.attempts)
+            SentBatch(send.number, wall_s, send.rows, send.before, send.before_ids, send.attempts, send.operations)
             for send in sends
             if not send.is_read
         ]

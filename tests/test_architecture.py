@@ -30,7 +30,7 @@ IMPORT_LINE = (
     "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving", "core.row_keys",
     "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work",
     "core.record_work", "core.party_work",
-    "core.open_rows",
+    "core.open_rows", "core.riding",
     "core.fates", "core.steps", "core.engine",
     # Disk and network.
     "files.*",

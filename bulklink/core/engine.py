@@ -85,7 +85,7 @@ class Engine:
     def resume_doubt(self, rows: Iterable[int], found: Iterable[Found], sent_s: float, now_s: float) -> None:
         """Rows that an earlier, broken run had sent at `sent_s` (same clock) without learning what became of them."""
         for row, first in zip(rows, found, strict=True):
-            if not self._ledger.is_settled(row):
+            if not self._ledger.is_settled(row) and row not in self.fates.riding.ridden:
                 self.fates.in_doubt([row], now_s, sent_s + self._settings.settle_after_s)
                 if first.before is not Before.UNKNOWN:
                     self.fates.open.found[row] = first
@@ -246,7 +246,7 @@ class Engine:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        rows = self.fates.operations_of(self._ledger.open_rows())
+        rows = self.fates.riding.operations_of(self._ledger.open_rows())
         if self._groups is not None:
             self._groups.begin(rows)
         # What an earlier run left in doubt is on its way already.
@@ -343,7 +343,10 @@ class Engine:
         found = (
             [self.fates.open.found.get(row) for row in rows.tolist()] if self.fates.open.found else [None] * len(rows)
         )
-        attempts = self.fates.open.count_attempt(rows)
+        # A row that shares an operation is as much under way as the row that carries it.
+        passengers = self.fates.riding.passengers(rows)
+        journaled = np.append(rows, np.array([row for row, _ in passengers], np.int64))
+        attempts = self.fates.open.count_attempt(journaled)
         boundary = f"batch_{self._settings.boundary}_{self._number}"
         body = write_batch(boundary, self._work.operations(rows, found), draw.sizes)
         buckets = np.unique(self._work.buckets[rows]).tolist()
@@ -351,8 +354,9 @@ class Engine:
         self._fly(_Flight(self._number, now_s, rows, draw.sizes, buckets), len(rows), now_s)
         self.batches_sent += 1
         self.operations_sent += len(rows)
-        before, before_ids = before_columns(found)
-        return Send(self._number, body, batch_headers(boundary), rows, before, before_ids, attempts)
+        before, before_ids = before_columns([*found, *(found[place] for _, place in passengers)])
+        headers = batch_headers(boundary)
+        return Send(self._number, body, headers, journaled, before, before_ids, attempts, len(rows))
 
     def _fly(self, flight: _Flight, operations: int, now_s: float) -> None:
         self._flights[flight.number] = flight

@@ -17,6 +17,7 @@ from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.look_desk import LookDesk, Round, Unread
 from bulklink.core.open_rows import OpenRows
 from bulklink.core.reply import Answer, BatchReply, Fate
+from bulklink.core.riding import Riding
 from bulklink.core.settling import Settler
 from bulklink.core.verdict import ATTEMPTS_MAX, Verdict, backoff_s, too_many_limit, verdict_of
 from bulklink.core.work import Found, Rows, Settlement, Why, Work
@@ -37,6 +38,7 @@ class Fates:
         self.open = OpenRows(work, len(ledger.outcomes), groups)
         self.settler = Settler(work, ledger, self.open.attempts)
         self.desk = LookDesk(work)
+        self.riding = Riding(work, ledger)
         self.stop_reason: BulklinkError | None = None
         self._equal = EqualAnswers[tuple[int, Answer]](lambda held: self._reject(*held))
         self._kept = 0
@@ -70,13 +72,6 @@ class Fates:
         if len(self.open.doubts):
             return f"{len(self.open.doubts)} rows in doubt: read again until settle_after is over"
         return "passing faults: trying again after a pause"
-
-    def operations_of(self, rows: Rows) -> Rows:
-        """The rows that are operations of their own: not the ones that only ride along."""
-        if not self._work.has_riders:
-            return rows
-        ridden = {rider for row in rows.tolist() for rider in self._work.riders(row)}
-        return np.array([row for row in rows.tolist() if row not in ridden], np.int64)
 
     def wake(self, now_s: float) -> None:
         """Rows whose pause is over are ready; rows in doubt that are due are queued for reading."""
@@ -389,6 +384,7 @@ class Fates:
             self._equal.let_go()
         held = [row for row, _ in self._equal.held]
         unsure = np.array([*in_flight, *self.open.doubted, *held, *self.open.refused], np.int64)
+        unsure = self.riding.with_passengers(unsure)
         open_rows: NDArray[np.int64] = np.flatnonzero((self._ledger.outcomes == 0) & (self.open.attempts > 0))
         rows = np.setdiff1d(open_rows, unsure)
         self.settler.note(

@@ -107,6 +107,7 @@ class Settler:
 
     def keep_for_next_time(self, held: Sequence[tuple[int, Answer]]) -> None:
         """All refused alike: the rows stay open, with the service's words, so that running again sends them."""
+        held = [(each, answer) for row, answer in held for each in (row, *self._work.riders(row))]
         rows = np.array([row for row, _ in held], np.int64)
         self.note(
             OutcomeBlock(

@@ -33,7 +33,11 @@ class EngineSettings:
 
 
 class Send(NamedTuple):
-    """Post this body to ``$batch``. rows: what the journal must know first (empty for reads)."""
+    """Post this body to ``$batch``.
+
+    rows: what the journal must know first (empty for reads): one for each of the `operations`, in their order, then
+    the rows that share one of these.
+    """
 
     number: int
     body: bytes
@@ -42,6 +46,7 @@ class Send(NamedTuple):
     before: NDArray[np.uint8]
     before_ids: NDArray[np.uint8] | None
     attempts: NDArray[np.uint8]
+    operations: int = 0
 
     @property
     def is_read(self) -> bool:

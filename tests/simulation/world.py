@@ -359,7 +359,7 @@ class World:
         if self.now_s < self.blocked_until_s:
             self.violations.append(f"sent at {self.now_s}, blocked until {self.blocked_until_s}")
         if not step.is_read:
-            mine = set(self.buckets[step.rows].tolist())
+            mine = set(self.buckets[step.rows[: step.operations]].tolist())
             for others in self.in_flight_buckets.values():
                 if mine & set(others):
                     self.violations.append("two batches in flight touch one record")
@@ -387,7 +387,7 @@ class World:
                 before_commit=before_commit,
             ),
         )
-        self.executed_operations += len(step.rows)
+        self.executed_operations += step.operations
         return status, {name.lower(): value for name, value in headers}, body
 
     def _plug_in(self, request):
@@ -460,7 +460,7 @@ class World:
         self._answer(engine, step, latency_s, (status, headers, body[: self.random.randrange(len(body))]))
 
     def _do_too_large(self, engine, step, latency_s):
-        if len(step.rows) <= 1:
+        if step.operations <= 1:
             self._do_well(engine, step, latency_s)
             return
         body = b'{"error":{"code":"0x80060888","message":"Request too long."}}'
@@ -494,7 +494,7 @@ class World:
 
     def _victim(self, step, refusal):
         """A hook that refuses one operation of the batch."""
-        victim = self.random.randrange(max(1, len(step.rows)))
+        victim = self.random.randrange(max(1, step.operations))
         seen = itertools.count()
 
         def before_operation(request):
@@ -514,7 +514,7 @@ class World:
                 return error_answer(refusal, requests[0])
             return None
 
-        if len(step.rows) < 2:
+        if step.operations < 2:
             self._do_well(engine, step, latency_s)
             return
         self._answer(engine, step, latency_s, self._execute(step, before_commit=before_commit))
