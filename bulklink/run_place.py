@@ -17,6 +17,7 @@ from bulklink.files.run_directory import (
     JOURNAL,
     LOG,
     PastRun,
+    check_newest_readable,
     chosen_run_directory,
     new_run_directory,
     past_runs,
@@ -67,6 +68,8 @@ def choose_place(base: Path, identity: Identity, options: RunOptions, now_s: flo
         place = _chosen(options.run_dir, identity)
         if place is not None:
             return place
+    if not options.fresh and options.run_dir is None:
+        check_newest_readable(base, identity.job)
     runs = past_runs(base, identity.job)
     retry_of = None
     if options.retry_failed:

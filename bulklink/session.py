@@ -25,7 +25,7 @@ from bulklink.core.steps import EngineSettings
 from bulklink.core.wishes import before_sending
 from bulklink.core.work import Found
 from bulklink.driving import Clock, Interruption, Run, SystemClock
-from bulklink.errors import BulklinkError, GuardStop
+from bulklink.errors import BulklinkError, GuardStop, JournalError
 from bulklink.files.about_run import AboutRun, InputFacts, iso
 from bulklink.files.entries import Event, EventKind, SentBatch
 from bulklink.files.journal import Journal
@@ -33,7 +33,7 @@ from bulklink.files.lock import locked
 from bulklink.files.log import EventLog, Redactor
 from bulklink.files.readers import InputTable, open_frame, open_input
 from bulklink.files.row_outcomes import RowOutcomes
-from bulklink.files.run_directory import JOURNAL, LOG, SPOOL, prune
+from bulklink.files.run_directory import JOURNAL, LOG, SPOOL, PastRun, prune
 from bulklink.files.spool import Spool
 from bulklink.finishing import finish, write_files
 from bulklink.first_pass import FirstPass, Settle, Task, ask_for_keys
@@ -116,16 +116,13 @@ class Session:
             with Journal.open(place.directory / JOURNAL) as journal, Spool.open(place.directory / SPOOL) as spool:
                 self.listener.note(f"{place.directory} holds a finished run: nothing is sent.")
                 return write_files(place.directory, spool, journal, report.outcomes, html=report.html)
-        for old in place.superseded:
-            await supersede(old, connection.reader, self.job.send.settle_after, anyio.sleep)
+        closed = [await self._closed(old, connection) for old in place.superseded]
         redact, who = Redactor(connection.secrets), connection.signed_in_as
         with EventLog(place.directory / LOG, redact) as log, self._journal(place, identity, task, who) as journal:
             self.listener = LoggedListener(self.listener, log, journal, self.clock.wall)
             log.write("began", job=identity.job, organisation=identity.organisation, resumed=place.resumes)
             journal.record(events=[Event(self.clock.wall(), EventKind.SESSION)])
-            for old in place.superseded:
-                self.listener.note(f"The unfinished run {old.directory} is closed: this run takes its place.")
-            for note in task.notes:
+            for note in (*closed, *task.notes):
                 self.listener.note(note)
             try:
                 summary = await self._work(place, task, table, connection, journal)
@@ -137,6 +134,15 @@ class Session:
         if self.options.run_dir is None:
             prune(self.loaded.resolve(report.dir), identity.job, report.keep)
         return summary
+
+    async def _closed(self, old: PastRun, connection: Connection) -> str:
+        """Close an unfinished run that this one takes the place of. Says what became of it."""
+        try:
+            await supersede(old, connection.reader, self.job.send.settle_after, anyio.sleep)
+        except JournalError as error:
+            # Nobody can ever read it again; the new run does not depend on it.
+            return f"The unfinished run {old.directory} cannot be closed: {error}"
+        return f"The unfinished run {old.directory} is closed: this run takes its place."
 
     def _journal(self, place: RunPlace, identity: Identity, task: Task, who: str) -> Journal:
         path = place.directory / JOURNAL

@@ -122,12 +122,21 @@ def newest(
 def run_to_resume(
     runs: Iterable[PastRun], organisation: str, job: str, fingerprint: str, now_s: float, resume_within_s: float
 ) -> PastRun | None:
-    """The newest unfinished run of the same work, unless nothing was written to it for `resume_within_s`.
+    """The newest run of the same work if it is unfinished, unless nothing was written to it for `resume_within_s`.
 
     An older one is not looked for: what it left open, the newer one knew.
     """
-    run = newest(runs, organisation, job, RunState.UNFINISHED, fingerprint=fingerprint)
-    return run if run and now_s - run.last_at <= resume_within_s else None
+    run = newest(runs, organisation, job, *RunState, fingerprint=fingerprint)
+    if run is None or run.end.state is not RunState.UNFINISHED:
+        return None
+    return run if now_s - run.last_at <= resume_within_s else None
+
+
+def check_newest_readable(base: Path, job: str) -> None:
+    """Raise JournalError if the newest run of a job has a journal that nobody can read: it may be unfinished."""
+    for directory in _stamped(job_directory(base, job))[:1]:
+        if (directory / JOURNAL).exists():
+            read_run(directory)
 
 
 def run_to_retry(runs: Iterable[PastRun], organisation: str, job: str, fingerprint: str) -> PastRun | None:
