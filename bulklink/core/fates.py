@@ -41,7 +41,6 @@ class Fates:
         self.riding = Riding(work, ledger)
         self.stop_reason: BulklinkError | None = None
         self._equal = EqualAnswers[tuple[int, Answer]](lambda held: self._reject(*held))
-        self._kept = 0
         self._by_verdict: Mapping[Verdict, Callable[[int, Answer, float], float | None]] = {
             Verdict.REJECT: self._refused_for_good,
             Verdict.DUPLICATE: self._refused_for_good,
@@ -188,8 +187,7 @@ class Fates:
         error = self._equal.refused(answer, (row, answer))
         if error:
             self.stop_reason = self.stop_reason or error
-            self.settler.keep_for_next_time(self._equal.held[self._kept :])
-            self._kept = len(self._equal.held)
+            self.settler.keep_for_next_time(self._equal.news())
 
     def whole_job_refused(self, answer: Answer, rows: Rows) -> BulklinkError:
         """The service refuses the signed-in user: nothing was executed, nothing is settled."""

@@ -31,6 +31,7 @@ class EqualAnswers(Generic[Held]):
         self._fault: tuple[int, str] | None = None
         self.held: list[Held] = []
         self._is_over = self._have_agreed = False
+        self._told = 0
 
     def refused(self, answer: Answer, held: Held) -> BulklinkError | None:
         """A row was refused for good. Returns the error to stop with, once all agree, and for all that agree then."""
@@ -55,6 +56,11 @@ class EqualAnswers(Generic[Held]):
             return None
         self._have_agreed = True
         return same_refusal(answer, len(self.held))
+
+    def news(self) -> list[Held]:
+        """What is held and was not asked for yet."""
+        news, self._told = self.held[self._told :], len(self.held)
+        return news
 
     def answered_otherwise(self) -> None:
         """An answer differed: from now on refusals are the rows' own."""
