@@ -1,27 +1,23 @@
 """Links that have ways of their own, end to end against the sandbox: the same rows, the same outcomes."""
 
-import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bulklink import api
 from bulklink.core.forms import choose_form, fitting_forms, operation_template
 from bulklink.core.relationships import Cardinality, Intersect, Relationship, Table
 from bulklink.errors import FormError
-from bulklink.job import Job, RunOptions
-from bulklink.listener import Listener
 from bulklink.sandbox.organisation import Organisation
 from bulklink.sandbox.server import Sandbox
 from bulklink.vocabulary import Action, Form
+from tests.link_rows import link, run_rows, words
 from tests.sandbox_client import guid
 
 LISTS, CONTACTS = [guid(n) for n in (101, 102)], [guid(n) for n in range(201, 206)]
 USERS, QUEUE, TEAM = [guid(n) for n in (301, 302, 303)], guid(401), guid(402)
-
-Rows = Sequence[Sequence[str]]
 
 
 @pytest.fixture
@@ -47,31 +43,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def run(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
-    """run(link, rows, header) -> (outcome, before, message) of each row."""
     monkeypatch.setenv("BULKLINK_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("BULKLINK_TOKEN", "any")
-    monkeypatch.chdir(tmp_path)
-
-    def run_it(link: dict[str, object], rows: Rows, header: Sequence[str] = ("From", "To")) -> list[tuple[str, ...]]:
-        with Path("links.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([header, *rows])
-        values = {"dataverse": {"url": sandbox.url}, "input": {"file": "links.csv"}, "link": link, "name": "job"}
-        summary = api.run_job(Job.from_mapping(values, {}), RunOptions(fresh=True), Listener())
-        assert summary.run_dir is not None
-        with (summary.run_dir / "outcomes.csv").open(encoding="utf-8", newline="") as file:
-            return [(one["outcome"], one["before"], one["message"]) for one in csv.DictReader(file)]
-
-    return run_it
-
-
-def link(relationship: str, one: tuple[str, str], other: tuple[str, str], **more: object) -> dict[str, object]:
-    sides = {"from": one, "to": other}
-    named = {side: {"table": table, "match": {column: side.capitalize()}} for side, (table, column) in sides.items()}
-    return {"relationship": relationship, **named, **more}
-
-
-def words(found: list[tuple[str, ...]]) -> list[str]:
-    return [one[0] for one in found]
+    return partial(run_rows, sandbox, tmp_path)
 
 
 # Marketing lists
@@ -237,14 +211,3 @@ def test_a_unit_that_the_job_names_itself_is_taken_as_named(run, units) -> None:
     job["to"] = {"table": "role", "match": {"name": "To", "businessunitid": "Unit"}}
     assert words(run(job, [("ann@contoso.example", "Sales", SOUTH)], ("From", "To", "Unit"))) == ["associated"]
     assert set(units.organisation.links("systemuserroles_association")) == {(ANN, SALES_SOUTH)}
-
-
-# Lookups of every kind
-
-
-def test_a_row_without_either_record_has_one_outcome_that_names_both(run) -> None:
-    job = link("contact_customer_accounts", ("account", "accountnumber"), ("contact", "emailaddress1"))
-    found = run(job, [("x", "y"), ("", "y")])
-    assert words(found) == ["unresolved", "invalid"]
-    assert found[0][2] == "from: accountnumber 'x' matches no account; to: emailaddress1 'y' matches no contact"
-    assert found[1][2] == "from: accountnumber is empty; to: emailaddress1 'y' matches no contact"
