@@ -1,41 +1,20 @@
 """`bulklink login`, `whoami` and `logout` as people type them, against the sandbox and its authority."""
 
-import asyncio
 import json
-import ssl
 import stat
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import trustme
 
 from bulklink.cli import main
 from bulklink.sandbox.access import Access
 from bulklink.sandbox.authority import Authority
 from bulklink.sandbox.server import Sandbox
+from tests.threaded_authority import serving
 
 USER = "adele@contoso.example"
 CLIENT = "aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa"
-
-
-@contextmanager
-def serving(authority: Authority, tls: ssl.SSLContext) -> Iterator[None]:
-    """The authority in a thread of its own: the commands have their own event loop."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = authority.serving(tls)
-    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
-    try:
-        yield
-    finally:
-        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 class World:
@@ -50,15 +29,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("BULKLINK_STATE_DIR", str(tmp_path / "state"))
     for name in ("URL", "TOKEN", "TOKEN_FILE", "TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"):
         monkeypatch.delenv(f"BULKLINK_{name}", raising=False)
-    ca = trustme.CA()
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    ca.issue_cert("127.0.0.1").configure_cert(tls)
-    (tmp_path / "ca.pem").write_bytes(ca.cert_pem.bytes())
     authority = Authority(user=USER)
     authority.device_code_interval_s = 0
     authority.register(CLIENT)
     sandbox = Sandbox(access=Access(authority.user_of, challenge=authority.challenge))
-    with serving(authority, tls), sandbox.serving():
+    with serving(authority, tmp_path / "ca.pem"), sandbox.serving():
         yield World(authority, sandbox, tmp_path / "ca.pem")
 
 
