@@ -20,6 +20,7 @@ from bulklink.files.run_directory import JOURNAL, SPOOL, PastRun
 from bulklink.files.spool import Spool
 from bulklink.finishing import write_files
 from bulklink.foreseeing import read_rows
+from bulklink.run_place import PHASE, SENDING
 from bulklink.service.reading import Reader
 from bulklink.tasks import work_for_reading
 from bulklink.vocabulary import Before, Outcome
@@ -47,7 +48,7 @@ async def supersede(
                     await _settle(batch.rows.tolist(), found, journal, spool, reader)
         end = RunEnd(RunState.SUPERSEDED, run.end.exit_code, iso(time.time()), "a newer run took its place")
         journal.set_meta(**end.to_meta())
-        if (run.directory / SPOOL).exists():
+        if journal.meta(PHASE) == SENDING:
             with Spool.open(run.directory / SPOOL) as spool:
                 write_files(run.directory, spool, journal, ("csv",), html=False)
 
