@@ -169,7 +169,7 @@ class Run:
     async def _post(self, send: Send) -> None:
         """Carry one batch there and its answer back."""
         try:
-            reply: HttpReply | None = await self._transport.post("$batch", send.body, send.headers)
+            reply: HttpReply | None = await self._transport.post(send.path, send.body, send.headers)
         except TransportFailure as failure:
             unknown = failure.kind is FailureKind.UNKNOWN
             self._engine.lost(send.number, failure.message, self._clock.monotonic(), may_have_arrived=unknown)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from bulklink.core.packing import BusySide, bucket_count, bucket_of
 from bulklink.core.relationships import Cardinality, Intersect, Relationship
 from bulklink.core.row_keys import SCOPED
 from bulklink.core.table import Columns, LinkColumns
+from bulklink.core.whole import MESSAGE, WholeTemplate
 from bulklink.core.wishes import WishBook, Wishes
-from bulklink.errors import JobError
+from bulklink.errors import FormError, JobError
 from bulklink.files.readers.model import InputTable
 from bulklink.files.spool import Spool
 from bulklink.first_pass import (
@@ -130,7 +131,13 @@ class LinkPlan:
             self.link.skip_existing,
             urlsplit(api_url).path,
             row_namer(first.spool),
+            at_once=self._at_once(headers, tag),
         )
+
+    def _at_once(self, headers: Sequence[tuple[str, str]], tag: str) -> WholeTemplate | None:
+        if Form.UPDATE_MULTIPLE not in self.forms.values():
+            return None
+        return WholeTemplate(self.relationship, headers, f"tag={quote(tag, safe='')}" if tag else "")
 
 
 def headers_used(job: Job, link: Link) -> list[str]:
@@ -152,6 +159,8 @@ async def plan_link(job: Job, link: Link, table: InputTable, metadata: Metadata)
         )
     actions = [action] if action else [Action.ASSOCIATE, Action.DISASSOCIATE]
     grouped = job.send.isolation is Isolation.GROUP
+    if link.form is Form.UPDATE_MULTIPLE:
+        await _check_update_multiple(relationship, metadata, grouped=grouped)
     return LinkPlan(
         link=link,
         relationship=relationship,
@@ -160,6 +169,20 @@ async def plan_link(job: Job, link: Link, table: InputTable, metadata: Metadata)
         group_column=table.column_index(job.send.group_by) if grouped else None,
         forms={one: _form(relationship, one, link.form, alone=len(actions) == 1) for one in actions},
     )
+
+
+async def _check_update_multiple(relationship: Relationship, metadata: Metadata, *, grouped: bool) -> None:
+    """Raise FormError where many lookups cannot be set at once."""
+    if grouped:
+        raise FormError(
+            'form = "update-multiple" does not go with isolation = "group": it is all or nothing, whatever the groups.',
+            hint='Take form = "auto".',
+        )
+    if relationship.cardinality is Cardinality.MANY_TO_MANY:
+        return
+    table = relationship.holder_table.logical_name
+    if not await metadata.offers(MESSAGE, table):
+        raise FormError(f"Table {table} does not offer {MESSAGE}.", hint='Take form = "auto".')
 
 
 def _form(relationship: Relationship, action: Action, form: Form, *, alone: bool) -> Form:

@@ -37,6 +37,8 @@ class Scene:
     folder: Path
     sandbox: Sandbox
     runs: list[Path] = field(default_factory=list)
+    #: The path of every POST that arrived.
+    posts: list[str] = field(default_factory=list)
 
     @property
     def organisation(self) -> Organisation:
@@ -98,4 +100,12 @@ def scene(folder: Path, monkeypatch: pytest.MonkeyPatch, weather: str = CALM, **
         organisation, weather=read_weather(weather, "weather"), toggles=Toggles.parse(toggles), limits=Limits.off()
     )
     with made.serving() as sandbox:
-        yield Scene(folder, sandbox)
+        at = Scene(folder, sandbox)
+        arrive = sandbox.reception.arrive
+
+        def arrives(request: Any, now_s: float) -> Any:
+            at.posts += [request.path] if request.method == "POST" else []
+            return arrive(request, now_s)
+
+        monkeypatch.setattr(sandbox.reception, "arrive", arrives)
+        yield at

@@ -27,8 +27,8 @@ IMPORT_LINE = (
     # The wire, in bytes.
     "core.answer", "core.multipart", "core.request", "core.parts", "core.reply", "core.fault_codes", "core.verdict",
     # Pass 2: the engine.
-    "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving", "core.row_keys",
-    "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work",
+    "core.parallelism", "core.pace", "core.change_set_size", "core.work", "core.looking", "core.resolving",
+    "core.row_keys", "core.whole", "core.doubts", "core.halting", "core.settling", "core.look_desk", "core.link_work",
     "core.record_work", "core.party_work",
     "core.open_rows", "core.riding",
     "core.fates", "core.steps", "core.engine",
@@ -38,7 +38,7 @@ IMPORT_LINE = (
     # Runs.
     "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "link_intake", "linking",
     "record_plan", "record_intake", "recording", "party_recording", "tasks", "watching",
-    "progress", "finishing", "guards", "foreseeing", "superseding", "session", "checking", "proposing", "job_text",
+    "progress", "finishing", "guards", "several", "foreseeing", "superseding", "session", "checking", "proposing", "job_text",
     "api",
     # The front door.
     "cli.*", "__main__",

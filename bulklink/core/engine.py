@@ -30,7 +30,8 @@ from bulklink.core.request import batch_headers, write_batch, write_read_batch
 from bulklink.core.settling import before_columns
 from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Step, Wait
 from bulklink.core.verdict import Verdict, throttling, verdict_of
-from bulklink.core.work import Found, Why, Work
+from bulklink.core.whole import is_whole_refusal, read_whole_reply
+from bulklink.core.work import Found, Whole, Why, Work
 from bulklink.errors import BooksError, BulklinkError, StoppedEarly
 from bulklink.vocabulary import Before
 
@@ -48,6 +49,7 @@ class _Flight:
     sizes: list[int]
     buckets: list[int] = field(default_factory=list)
     round: Round | None = None
+    is_whole: bool = False
 
 
 class Engine:
@@ -142,6 +144,8 @@ class Engine:
         flight = self._land(number)
         if flight.round is not None:
             reply = read_read_reply(status, headers, body, len(flight.round.open))
+        elif flight.is_whole:
+            reply = read_whole_reply(status, headers, body, len(flight.rows))
         else:
             reply = read_batch_reply(status, headers, body, flight.sizes)
         throttled = self._throttled(reply)
@@ -150,7 +154,10 @@ class Engine:
             self._reach.answered()
         elif reply.refused is not None:
             self._unreachable(now_s, f"status {status}")
-        if reply.refused is not None and not throttled and verdict_of(reply.refused) is Verdict.SIGN_IN:
+        if flight.is_whole and reply.refused is not None and is_whole_refusal(reply.refused):
+            self._work.whole_refused(flight.rows)
+            self.fates.ready(flight.rows.tolist(), alone=True)
+        elif reply.refused is not None and not throttled and verdict_of(reply.refused) is Verdict.SIGN_IN:
             self._put_back(flight, now_s)
             self.stop(self.fates.whole_job_refused(reply.refused, flight.rows))
         elif flight.round is not None:
@@ -239,7 +246,8 @@ class Engine:
                 is_read=flight.round is not None,
             )
         )
-        if reply is not None and reply.refused is None and flight.round is None and self._groups is None:
+        is_batch = flight.round is None and not flight.is_whole
+        if reply is not None and reply.refused is None and is_batch and self._groups is None:
             rolled_back = bool(reply.blame or reply.unblamed)
             self._sizer.learned(max(flight.sizes), operations, now_s - flight.sent_s, rolled_back=rolled_back)
 
@@ -348,15 +356,19 @@ class Engine:
         journaled = np.append(rows, np.array([row for row, _ in passengers], np.int64))
         attempts = self.fates.open.count_attempt(journaled)
         boundary = f"batch_{self._settings.boundary}_{self._number}"
-        body = write_batch(boundary, self._work.operations(rows, found), draw.sizes)
+        whole = self._work.whole(rows)
+        if whole is None:
+            operations = self._work.operations(rows, found)
+            whole = Whole("$batch", write_batch(boundary, operations, draw.sizes), batch_headers(boundary))
         buckets = np.unique(self._work.buckets[rows]).tolist()
         self._locks.take(buckets)
-        self._fly(_Flight(self._number, now_s, rows, draw.sizes, buckets), len(rows), now_s)
+        is_whole = whole.path != "$batch"
+        self._fly(_Flight(self._number, now_s, rows, draw.sizes, buckets, is_whole=is_whole), len(rows), now_s)
         self.batches_sent += 1
         self.operations_sent += len(rows)
         before, before_ids = before_columns([*found, *(found[place] for _, place in passengers)])
-        headers = batch_headers(boundary)
-        return Send(self._number, body, headers, journaled, before, before_ids, attempts, len(rows))
+        ledger_columns = (journaled, before, before_ids, attempts)
+        return Send(self._number, whole.body, whole.headers, *ledger_columns, len(rows), whole.path)
 
     def _fly(self, flight: _Flight, operations: int, now_s: float) -> None:
         self._flights[flight.number] = flight

@@ -233,7 +233,7 @@ def _message(relationship: Relationship, action: Action, address: _Address) -> _
 
 
 _JSON: Final = (("Content-Type", "application/json"),)
-_ON_THE_LOOKUP: Final = frozenset({Form.BIND, Form.BIND_CLEAR})
+_ON_THE_LOOKUP: Final = frozenset({Form.BIND, Form.BIND_CLEAR, Form.UPDATE_MULTIPLE})
 _ALL: Final = frozenset(Cardinality)
 _COLLECTIONS: Final = frozenset({Cardinality.MANY_TO_MANY, Cardinality.COLLECTION})
 _LOOKUPS: Final = frozenset({Cardinality.LOOKUP, Cardinality.COLLECTION})
@@ -255,6 +255,8 @@ _RULES: Final[Mapping[Form, _Rule]] = {
     Form.REF_CLEAR: _Rule(_EMPTIES, _LOOKUP, _ref_clear, _NONE),
     Form.BIND: _Rule(_ADDS, _LOOKUPS, _bind, _LOOKUPS),
     Form.BIND_CLEAR: _Rule(_EMPTIES, _LOOKUPS, _bind_clear, _LOOKUPS),
+    # As an operation of its own, where many at once were refused.
+    Form.UPDATE_MULTIPLE: _Rule(_ADDS, _LOOKUPS, _bind, _LOOKUPS),
     Form.MESSAGE: _Rule(_BOTH, _N_TO_N, _message, _N_TO_N),
 }
 _VERBS: Final[Mapping[Action, str]] = {

@@ -17,8 +17,9 @@ from bulklink.core.forms import OperationTemplate
 from bulklink.core.keys import guid_text, guid_texts
 from bulklink.core.relationships import Cardinality, Relationship
 from bulklink.core.verdict import Verdict
+from bulklink.core.whole import WholeTemplate
 from bulklink.core.wishes import Wishes
-from bulklink.core.work import Found, Question, Rows, Settlement, Why
+from bulklink.core.work import Found, Question, Rows, Settlement, Whole, Why
 from bulklink.vocabulary import Action, Before, Form, Outcome
 
 #: Share of links found already there from which on reading first costs less than being refused.
@@ -94,6 +95,7 @@ class LinkWork:
         skip_existing: str,
         api_path: str,
         name_row: Callable[[int], str],
+        at_once: WholeTemplate | None = None,
     ) -> None:
         """read: positions -> their wishes. buckets: (rows,). api_path: e.g. ``/api/data/v9.2``."""
         self.rows = len(buckets)
@@ -104,6 +106,8 @@ class LinkWork:
         self._is_many = relationship.cardinality is Cardinality.MANY_TO_MANY
         #: Whether an accepted add says that the link was not there before.
         self._add_tells = self._is_many and all(one.form is not Form.MESSAGE for one in templates.values())
+        self._at_once = at_once
+        self._apart: set[int] = set()
         self._read = read
         self._templates = templates
         self._riders = riders
@@ -171,6 +175,21 @@ class LinkWork:
             return self._templates[Action(kinds[0])].render(from_texts, to_texts, etags)
         rendered = {kind: self._templates[Action(kind)].render(from_texts, to_texts, etags) for kind in kinds}
         return [rendered[kind][k] for k, kind in enumerate(wishes.actions.tolist())]
+
+    def whole(self, rows: Rows) -> Whole | None:
+        """Many lookups in one request, if the job asks for that and no row of it was refused that way."""
+        if self._at_once is None or not self._apart.isdisjoint(rows.tolist()):
+            return None
+        wishes = self._read(rows)
+        if not (wishes.actions == Action.ASSOCIATE).all():
+            return None
+        from_texts, to_texts = guid_texts(wishes.from_ids), guid_texts(wishes.to_ids)
+        holders, targets = (from_texts, to_texts) if self._relationship.holder == "from" else (to_texts, from_texts)
+        return self._at_once.write(holders, targets)
+
+    def whole_refused(self, rows: Rows) -> None:
+        """From now on each of these rows is an operation of its own."""
+        self._apart.update(rows.tolist())
 
     # -- after sending ---------------------------------------------------------------------------------------------
 

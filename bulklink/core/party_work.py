@@ -21,7 +21,7 @@ from bulklink.core.keys import guid_texts
 from bulklink.core.record_shape import BIND, Writing, bound_id
 from bulklink.core.record_work import Records
 from bulklink.core.verdict import Verdict
-from bulklink.core.work import Found, Question, Rows, Settlement, Why
+from bulklink.core.work import Found, Question, Rows, Settlement, Whole, Why
 from bulklink.vocabulary import Before, Outcome
 
 ROLE: Final = "participationtypemask"
@@ -199,6 +199,13 @@ class PartyWork:
         return [
             self._operation(row, record_id, one) for row, record_id, one in zip(rows.tolist(), ids, found, strict=True)
         ]
+
+    def whole(self, rows: Rows) -> Whole | None:
+        """No message does this for many rows."""
+        return None
+
+    def whole_refused(self, rows: Rows) -> None:
+        """Never asked."""
 
     # -- after sending ---------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from bulklink.core.link_work import SkipExisting
 from bulklink.core.looking import HOLDERS_PER_GET, in_filter
 from bulklink.core.record_shape import RecordShape, Writing
 from bulklink.core.verdict import Verdict
-from bulklink.core.work import Found, Question, Rows, Settlement, Why
+from bulklink.core.work import Found, Question, Rows, Settlement, Whole, Why
 from bulklink.vocabulary import Action, Before, Outcome
 
 _LOST: Final = "the answer was lost; read back afterwards"
@@ -131,6 +131,13 @@ class RecordWork:
             self._writing.update(table, record_id, body, etag or "*")
             for record_id, body, etag in zip(ids, bodies, etags, strict=True)
         ]
+
+    def whole(self, rows: Rows) -> Whole | None:
+        """No message does this for many rows."""
+        return None
+
+    def whole_refused(self, rows: Rows) -> None:
+        """Never asked."""
 
     # -- after sending ---------------------------------------------------------------------------------------------
 

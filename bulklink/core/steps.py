@@ -33,7 +33,7 @@ class EngineSettings:
 
 
 class Send(NamedTuple):
-    """Post this body to ``$batch``.
+    """Post this body to `path`, which is ``$batch`` but for messages that take many rows at once.
 
     rows: what the journal must know first (empty for reads): one for each of the `operations`, in their order, then
     the rows that share one of these.
@@ -47,6 +47,7 @@ class Send(NamedTuple):
     before_ids: NDArray[np.uint8] | None
     attempts: NDArray[np.uint8]
     operations: int = 0
+    path: str = "$batch"
 
     @property
     def is_read(self) -> bool:

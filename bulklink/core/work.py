@@ -4,7 +4,7 @@ Owns: the words in which the engine asks a job what to read, what to send, and w
 Does not know: batches, retries, time (the engine's), nor any wire form (a job's).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -49,6 +49,14 @@ class Settlement(NamedTuple):
     found: Found | None = None
 
 
+class Whole(NamedTuple):
+    """One request that asks for many rows at once, all or nothing, in place of a batch. path: below the API's URL."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
 class Why(IntEnum):
     """Why rows are read: before their first sending, after a refusal that may mean "already so", or in doubt."""
 
@@ -86,6 +94,12 @@ class Work(Protocol):
 
     def operations(self, rows: Rows, found: Sequence[Found | None]) -> list[bytes]:
         """One inner HTTP request per row."""
+
+    def whole(self, rows: Rows) -> Whole | None:
+        """One request for all these rows, or None: they go in a batch, an operation each."""
+
+    def whole_refused(self, rows: Rows) -> None:
+        """The service has refused to do these rows at once, and none was done: they go in a batch from now on."""
 
     def success(self, rows: Rows) -> NDArray[np.uint8]:
         """The outcome that a 2xx means for each row."""

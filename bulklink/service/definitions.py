@@ -121,6 +121,12 @@ def keys_url(table: str) -> str:
     )
 
 
+def message_url(message: str, table: str) -> str:
+    """Whether a table takes a message."""
+    wanted = f"sdkmessageid/name%20eq%20'{message}'%20and%20primaryobjecttypecode%20eq%20{quote_key(table)}"
+    return f"sdkmessagefilters?$select=primaryobjecttypecode&$filter={wanted}"
+
+
 def record_count_url(table: str) -> str:
     """About how many records a table has."""
     return f"RetrieveTotalRecordCount(EntityNames=%5B{quote_key(table)}%5D)"
@@ -201,6 +207,11 @@ def read_keys(body: bytes) -> list[AlternateKey]:
         )
         for record in _records(body)
     ]
+
+
+def has_records(body: bytes) -> bool:
+    """Whether a collection holds any record."""
+    return bool(_records(body))
 
 
 def read_who_am_i(body: bytes) -> str:

@@ -117,6 +117,11 @@ class Metadata:
         (answer,) = await self._ask([definitions.record_count_url(table)])
         return _if_there(answer, definitions.read_record_count, None)
 
+    async def offers(self, message: str, table: str) -> bool:
+        """Whether a message such as UpdateMultiple can be sent for a table."""
+        (answer,) = await self._ask([definitions.message_url(message, table)])
+        return _if_there(answer, definitions.has_records, False)
+
     async def organisation_id(self) -> str:
         """The environment's own id, which no change of its address changes."""
         answer = await self._reader.get("WhoAmI")

@@ -112,7 +112,7 @@ def test_auto_writes_lookups_on_the_record_that_holds_them(relationship, action,
         (Form.REF_ADD, OWNED, ADD, "no navigation property on team"),
         (Form.CREATE, N_TO_N, ADD, "not a form of"),
         (Form.PARTIES, N_TO_N, ADD, "not a form of"),
-        (Form.UPDATE_MULTIPLE, LOOKUP, ADD, "not a form of"),
+        (Form.UPDATE_MULTIPLE, N_TO_N, ADD, "N:N"),
     ],
 )
 def test_a_form_that_does_not_fit_is_refused_and_those_that_do_are_named(form, relationship, action, words):
