@@ -7,7 +7,7 @@ Does not know: how a run goes.
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +30,7 @@ from bulklink.job.document import read_side
 from bulklink.listener import Listener
 from bulklink.proposing import Proposals, Proposer, Wish
 from bulklink.session import Session
+from bulklink.several import links_apart, options_of, run_in_order
 from bulklink.summary import Summary
 
 if TYPE_CHECKING:
@@ -59,11 +60,8 @@ async def arun(
     **options: Any,
 ) -> Summary:
     """`run` for callers that have an event loop."""
-    loaded = load(job)
-    session = Session(
-        loaded, RunOptions(**options), listener or Listener(), os.environ, Interruption(), frame, credential
-    )
-    return await session.run()
+    told = listener or Listener()
+    return await _sessions(load(job), RunOptions(**options), told, os.environ, Interruption(), frame, credential)()
 
 
 def run_job(
@@ -74,11 +72,18 @@ def run_job(
     env: the variables that sign-in reads; None: this process's.
     """
     interruption = Interruption()
-    session = Session(loaded, options, listener, os.environ if env is None else env, interruption)
+    run_all = _sessions(loaded, options, listener, os.environ if env is None else env, interruption)
     if not options.signals:
-        return _in_its_own_loop(session.run)
+        return _in_its_own_loop(run_all)
     with _signals_end(interruption):
-        return anyio.run(session.run)
+        return anyio.run(run_all)
+
+
+def _sessions(loaded: LoadedJob, options: RunOptions, *others: Any) -> Callable[[], Coroutine[Any, Any, Summary]]:
+    """What runs the job: one session for each link, in order. others: what every session is given besides."""
+    jobs = links_apart(loaded)
+    sessions = [Session(job, options_of(options, place, len(jobs)), *others) for place, job in enumerate(jobs, 1)]
+    return lambda: run_in_order(loaded.job.name, [session.run for session in sessions])
 
 
 def report(run_dir: str | Path) -> Summary:

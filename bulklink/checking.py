@@ -7,6 +7,7 @@ Source: the public contract (README, "Commands", "Exit codes").
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from bulklink.linking import LinkPlan
 from bulklink.listener import Listener
 from bulklink.run_place import PHASE, SENDING, fingerprint_of
 from bulklink.service import rights
+from bulklink.several import links_apart
 from bulklink.vocabulary import Outcome
 from bulklink.watching import look_at, watched
 
@@ -111,6 +113,26 @@ class Checked:
 
 async def check(loaded: LoadedJob, env: Mapping[str, str], clock: Clock) -> Checked:
     """Look at everything. Sends nothing that writes; what cannot be looked at because of something else is left out."""
+    parts = [await _check_one(part, env, clock) for part in links_apart(loaded)]
+    return parts[0] if len(parts) == 1 else _together(loaded.job.name, parts)
+
+
+def _together(name: str, parts: Sequence[Checked]) -> Checked:
+    """Several links as one."""
+    outcomes: Counter[str] = Counter()
+    for part in parts:
+        outcomes.update(part.outcomes)
+    return Checked(
+        name,
+        [one for part in parts for one in (Finding("link", part.job), *part.findings)],
+        sum(part.rows or 0 for part in parts),
+        sum(part.to_send or 0 for part in parts),
+        dict(outcomes),
+        [one for part in parts for one in part.hygiene],
+    )
+
+
+async def _check_one(loaded: LoadedJob, env: Mapping[str, str], clock: Clock) -> Checked:
     found = Checked(loaded.job.name)
     table = _look_at_input(loaded, found)
     try:

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended. facts: what summary.json holds. error: what stopped it early, None if nothing did."""
+    """How a run ended. facts: what summary.json holds. error: what stopped it early, None if nothing did.
+
+    parts: of a job with several [[link]], the run of each; then the outcomes are theirs.
+    """
 
     facts: Mapping[str, Any]
     run_dir: Path | None
     exit_code: ExitCode
     error: BulklinkError | None = None
+    parts: "tuple[Summary, ...]" = ()
 
     @property
     def outcomes(self) -> "pd.DataFrame":
@@ -30,5 +34,5 @@ class Summary:
         import pandas as pd
 
         if self.run_dir is None:
-            raise ValueError("a dry run has no outcomes")
+            raise ValueError("look at the outcomes of each part" if self.parts else "a dry run has no outcomes")
         return pd.read_csv(self.run_dir / "outcomes.csv", dtype=str, keep_default_na=False)
