@@ -14,6 +14,7 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 from bulklink.sandbox.authority import Authority
@@ -100,7 +101,7 @@ class KeyPair:
 
     def pfx(self, password: str) -> bytes:
         lock = serialization.BestAvailableEncryption(password.encode())
-        return serialization.pkcs12.serialize_key_and_certificates(b"bulklink", self.key, self.certificate, None, lock)
+        return pkcs12.serialize_key_and_certificates(b"bulklink", self.key, self.certificate, None, lock)
 
     @property
     def public_pem(self) -> str:

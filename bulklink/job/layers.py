@@ -21,6 +21,7 @@ from bulklink.job.toml_lines import Path, TomlText
 PREFIX: Final = "BULKLINK_"
 SECRET_BYTES_MAX: Final = 65_536
 _REFERENCE: Final = re.compile(r"(?<!\$)\$\{([^}]*)\}")
+_NAME: Final = re.compile(r"[A-Za-z_]\w*$|[a-z]+:")
 
 #: Which ways of signing in use a secret; for the others it need not be there.
 _SECRET_USED_BY: Final[Mapping[str, tuple[str | None, ...]]] = {
@@ -127,7 +128,7 @@ class Draft:
             try:
                 return _look_up(match[1], env, self.base_dir)
             except LookupError as error:
-                self.problems.append(Problem(self.where(path), dotted(path), f"{match[0]}: {error.args[0]}"))
+                self.problems.append(Problem(self.where(path), dotted(path), f"{_nameable(match)}: {error.args[0]}"))
                 return ""
 
         return _REFERENCE.sub(stand_in, text).replace("$${", "${")
@@ -142,6 +143,11 @@ class Draft:
         """Raise what was found so far, if anything was."""
         if self.problems:
             raise JobFileError(self.problems)
+
+
+def _nameable(reference: re.Match[str]) -> str:
+    """A reference as it may be shown: what is spelt like no name may be the secret itself, put into the braces."""
+    return reference[0] if _NAME.match(reference[1]) else "${…}"
 
 
 def _texts(values: Any, path: Path = ()) -> Any:

@@ -58,7 +58,8 @@ def environment_url(text: object) -> str:
         raise ValueError("must be text in quotes")
     parts = urlsplit(text.strip())
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError(f'must begin with https://, such as "https://{text.strip().split("/")[0] or "HOST"}"')
+        host = text.strip().split("/")[0].rpartition("@")[2]
+        raise ValueError(f'must begin with https://, such as "https://{host or "HOST"}"')
     host = parts.netloc.rpartition("@")[2].lower()
     if "@" in parts.netloc or parts.query or parts.fragment or parts.path.rstrip("/") not in ("", API_PATH):
         raise ValueError(f'must be the address of the environment alone: "{parts.scheme}://{host}"')

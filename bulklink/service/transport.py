@@ -58,6 +58,8 @@ DEFAULT_HEADERS: Final[Mapping[str, str]] = {
     "User-Agent": USER_AGENT,
 }
 
+#: A real token is longer by far.
+TOKEN_BYTES_MIN: Final = 32
 #: Stands in a request target as it is; what is percent-encoded already stays so (RFC 3986).
 _AS_IT_IS: Final = "!#$%&'()*+,/:;=?@[]~"
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -218,7 +220,7 @@ class Transport:
                 allow_redirects=False,
                 proxy_headers=self._proxy.headers if self._proxy else None,
             ) as response:
-                answer = await self._read(response)
+                answer = _without(token, await self._read(response))
                 return HttpReply(response.status, {name.lower(): v for name, v in response.headers.items()}, answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as why:
             raise self._failure(why) from None
@@ -244,6 +246,12 @@ class Transport:
         message = words.format(host=str(self._origin), proxy=self._proxy.url if self._proxy else "", why=_reason(why))
         _log.debug("%s: %s", failure_kind.value, message)
         return TransportFailure(failure_kind, message)
+
+
+def _without(token: str, answer: bytes) -> bytes:
+    """The answer; a bearer token that it repeats is blanked, for answers get into files. No short one: it is a word."""
+    secret = token.encode()
+    return answer.replace(secret, b"***") if len(secret) >= TOKEN_BYTES_MIN and secret in answer else answer
 
 
 #: First match counts. aiohttp raises the first six while it has no connection yet, so nothing was written.
