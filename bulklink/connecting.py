@@ -38,6 +38,9 @@ def operation_headers(dataverse: Dataverse) -> list[tuple[str, str]]:
         headers.append(("MSCRM.BypassBusinessLogicExecution", logic))
     if "flows" in dataverse.bypass:
         headers.append(("MSCRM.SuppressCallbackRegistrationExpanderJob", "true"))
+    if dataverse.duplicate_detection:
+        # The Web API leaves detection out unless it is asked not to.
+        headers.append(("MSCRM.SuppressDuplicateDetection", "false"))
     return headers
 
 

@@ -241,7 +241,7 @@ class Session:
         journal: Journal,
     ) -> BulklinkError | None:
         headers = operation_headers(self.job.dataverse)
-        work = task.work(first, self.job.dataverse.api_url, headers)
+        work = task.work(first, self.job.dataverse.api_url, headers, self.job.dataverse.tag)
         groups = Groups(first.group_of, first.buckets) if first.group_of is not None else None
         engine = Engine(work, ledger, self._settings(ledger, journal), connection.pace, self._sizer(), groups)
         self._resume_doubts(engine, journal)

@@ -37,8 +37,9 @@ class Scene:
     folder: Path
     sandbox: Sandbox
     runs: list[Path] = field(default_factory=list)
-    #: The path of every POST that arrived.
+    #: The path and the body of every POST that arrived.
     posts: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     @property
     def organisation(self) -> Organisation:
@@ -104,7 +105,9 @@ def scene(folder: Path, monkeypatch: pytest.MonkeyPatch, weather: str = CALM, **
         arrive = sandbox.reception.arrive
 
         def arrives(request: Any, now_s: float) -> Any:
-            at.posts += [request.path] if request.method == "POST" else []
+            if request.method == "POST":
+                at.posts.append(request.path)
+                at.bodies.append(request.body)
             return arrive(request, now_s)
 
         monkeypatch.setattr(sandbox.reception, "arrive", arrives)

@@ -7,6 +7,7 @@ Source: the public contract (README, "Job file").
 """
 
 import ipaddress
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -34,6 +35,9 @@ Auth = Literal[
 ]
 _REFERENCE_PATTERN = r"^(\$\{[^}]*\})?$"
 API_PATH = "/api/data/v9.2"
+#: It stands in the URL of every operation.
+TAG_CHARACTERS_MAX = 200
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Section(BaseModel):
@@ -68,6 +72,18 @@ def environment_url(text: object) -> str:
     return f"{parts.scheme}://{host}"
 
 
+def _object_id(text: object) -> object:
+    if isinstance(text, str) and text and not _GUID.fullmatch(text.strip()):
+        raise ValueError('must be the object id of a user, such as "e39c5d16-675b-48d1-8e67-667427e9c084"')
+    return text.strip() if isinstance(text, str) else text
+
+
+def _tag(text: object) -> object:
+    if isinstance(text, str) and (not text.isprintable() or len(text) > TAG_CHARACTERS_MAX):
+        raise ValueError(f"must be one line of at most {TAG_CHARACTERS_MAX} characters")
+    return text
+
+
 class Dataverse(Section):
     """Which environment, and who signs in."""
 
@@ -98,11 +114,18 @@ class Dataverse(Section):
     authority: str = Field(
         default="", description="Address of the sign-in authority. Not given: asked of the environment."
     )
-    caller_object_id: str = Field(
+    caller_object_id: Annotated[str, BeforeValidator(_object_id)] = Field(
         default="", description="Impersonation: Entra object id of the user in whose name to act."
     )
     bypass: tuple[Literal["custom-sync", "custom-async", "flows"], ...] = Field(
         default=(), description="Custom logic to go round: needs privileges; named in summary and report."
+    )
+    duplicate_detection: Flag = Field(
+        default=False,
+        description="Let the environment's duplicate detection rules refuse records that look like others.",
+    )
+    tag: Annotated[str, BeforeValidator(_tag)] = Field(
+        default="", description="Text that reaches the environment's plug-ins as the shared variable tag."
     )
     ca_file: str = Field(default="", description="PEM file of certification authorities to trust besides the system's.")
 
