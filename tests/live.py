@@ -134,6 +134,7 @@ class Scene:
     sandbox: Sandbox
     watch: Watch
     relationship: str
+    variables: dict[str, str] = field(default_factory=lambda: {"BULKLINK_TOKEN": "any"})
 
     # -- the job ---------------------------------------------------------------------------------------------------
 
@@ -157,7 +158,7 @@ class Scene:
     @property
     def env(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BULKLINK_")}
-        return kept | {"BULKLINK_TOKEN": "any", "BULKLINK_STATE_DIR": str(self.folder / "state")}
+        return kept | {"BULKLINK_STATE_DIR": str(self.folder / "state")} | self.variables
 
     def start(self, *flags: str, command: Sequence[str] = (sys.executable, "-m", "bulklink")) -> subprocess.Popen[str]:
         """The installed command, under way."""
@@ -174,6 +175,8 @@ class Scene:
         """The installed command, to its end."""
         with self.start(*flags, **how) as process:
             return end_of(process)
+
+    last_error: BulklinkError | None = None
 
     def call(
         self, listener: Listener | None = None, interruption: Interruption | None = None, **options: object
