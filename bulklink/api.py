@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from bulklink.checking import Checked
 from bulklink.checking import check as look_at
 from bulklink.connecting import Connection
 from bulklink.core.relationships import Listed
@@ -24,6 +23,7 @@ from bulklink.files.journal import Journal
 from bulklink.files.readers import open_input
 from bulklink.files.run_directory import JOURNAL, SPOOL
 from bulklink.files.spool import Spool
+from bulklink.findings import Checked
 from bulklink.finishing import write_files
 from bulklink.job import Job, LoadedJob, RunOptions
 from bulklink.job.document import read_side

@@ -7,19 +7,16 @@ Source: the public contract (README, "Commands", "Exit codes").
 
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bulklink import tasks
 from bulklink.connecting import Connection
-from bulklink.core.hygiene import Hygiene, HygieneWarning, Watched
+from bulklink.core.hygiene import Hygiene, Watched
 from bulklink.core.ledger import Ledger, OutcomeBlock
-from bulklink.core.privileges import Lack, Need, lacks, link_needs
+from bulklink.core.privileges import Lack, Need, lacks, link_needs, record_needs
 from bulklink.driving import Clock
 from bulklink.errors import BulklinkError, ExitCode, GuardStop, LockHeld
 from bulklink.files.journal import Journal
@@ -27,9 +24,10 @@ from bulklink.files.lock import locked
 from bulklink.files.readers import InputTable, RawChunk, open_input
 from bulklink.files.run_directory import JOURNAL, SUMMARY, past_runs, run_to_resume, runs_to_supersede
 from bulklink.files.spool import Spool
+from bulklink.findings import Checked, Finding, Level, together
 from bulklink.first_pass import Task, ask_for_keys, chunks_of, row_namer, spans
 from bulklink.guards import guard_stop
-from bulklink.job import LoadedJob, next_deadline
+from bulklink.job import Job, LoadedJob, next_deadline
 from bulklink.linking import LinkPlan
 from bulklink.listener import Listener
 from bulklink.run_place import PHASE, SENDING, fingerprint_of
@@ -46,90 +44,10 @@ OPERATION_S: Final = (0.010, 0.100)
 EXECUTION_S_PER_S: Final = 4.0
 
 
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    FINE = "fine"
-    WARNING = "warning"
-    STOPS = "stops"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the screen. exit_code, hint: of what stops the run."""
-
-    topic: str
-    text: str
-    level: Level = Level.FINE
-    exit_code: ExitCode | None = None
-    hint: str = ""
-
-
-@dataclass(slots=True)
-class Checked:
-    """All that was found, in the order in which a run would meet it.
-
-    outcomes: of the rows that would not be sent. to_send: the rows that would. hygiene: what keys look like.
-    """
-
-    job: str
-    findings: list[Finding] = field(default_factory=list)
-    rows: int | None = None
-    to_send: int | None = None
-    outcomes: dict[str, int] = field(default_factory=dict)
-    hygiene: list[HygieneWarning] = field(default_factory=list)
-
-    @property
-    def first_stop(self) -> Finding | None:
-        """What a run would end with."""
-        return next((one for one in self.findings if one.level is Level.STOPS), None)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The code that a run would end with, as far as one can know before it; 0 if nothing stops it."""
-        stop = self.first_stop
-        return (stop.exit_code or ExitCode.BUG) if stop else ExitCode.AS_ASKED
-
-    def add(self, topic: str, text: str, level: Level = Level.FINE) -> None:
-        """One more line."""
-        self.findings.append(Finding(topic, text, level))
-
-    def stop(self, topic: str, error: BulklinkError) -> None:
-        """What would end the run."""
-        self.findings.append(Finding(topic, str(error), Level.STOPS, error.exit_code, error.hint))
-
-    def facts(self) -> dict[str, Any]:
-        """For other programs."""
-        return {
-            "job": self.job,
-            "exit_code": int(self.exit_code),
-            "rows": self.rows,
-            "to_send": self.to_send,
-            "outcomes": self.outcomes,
-            "findings": [asdict(one) for one in self.findings],
-            "hygiene": [asdict(one) for one in self.hygiene],
-        }
-
-
 async def check(loaded: LoadedJob, env: Mapping[str, str], clock: Clock) -> Checked:
     """Look at everything. Sends nothing that writes; what cannot be looked at because of something else is left out."""
     parts = [await _check_one(part, env, clock) for part in links_apart(loaded)]
-    return parts[0] if len(parts) == 1 else _together(loaded.job.name, parts)
-
-
-def _together(name: str, parts: Sequence[Checked]) -> Checked:
-    """Several links as one."""
-    outcomes: Counter[str] = Counter()
-    for part in parts:
-        outcomes.update(part.outcomes)
-    return Checked(
-        name,
-        [one for part in parts for one in (Finding("link", part.job), *part.findings)],
-        sum(part.rows or 0 for part in parts),
-        sum(part.to_send or 0 for part in parts),
-        dict(outcomes),
-        [one for part in parts for one in part.hygiene],
-    )
+    return parts[0] if len(parts) == 1 else together(loaded.job.name, parts)
 
 
 async def _check_one(loaded: LoadedJob, env: Mapping[str, str], clock: Clock) -> Checked:
@@ -193,14 +111,23 @@ async def _look_inside(
         await _look_at_rows(loaded, task, table, found, connection, clock)
     except BulklinkError as error:
         found.stop("rows", error)
-    if isinstance(task, LinkPlan):
-        # After the guards: a privilege is missed only when the first row is sent.
-        await _look_at_privileges(found, connection, user_id, link_needs(task.relationship))
+    # After the guards: a privilege is missed only when the first row is sent.
+    await _look_at_privileges(found, connection, user_id, _needs(loaded.job, task))
     await _look_at_limits(found, connection)
     _foresee_time(loaded, found, clock)
 
 
 # -- privileges and limits ---------------------------------------------------------------------------------------------
+
+
+def _needs(job: Job, task: Task) -> list[Need]:
+    """What the user must be allowed to do."""
+    if isinstance(task, LinkPlan):
+        return link_needs(task.relationship)
+    if job.record:
+        bound = [side.table for side in (*job.record.lookups.values(), *job.record.collections.values())]
+        return record_needs(job.record.table, "Create" if job.record.action == "create" else "Write", bound)
+    return record_needs(job.parties.table, "Write", [job.parties.party.table]) if job.parties else []
 
 
 async def _look_at_privileges(found: Checked, connection: Connection, user_id: str, needs: Sequence[Need]) -> None:

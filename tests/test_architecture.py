@@ -38,7 +38,7 @@ IMPORT_LINE = (
     # Runs.
     "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "link_intake", "linking",
     "record_plan", "record_intake", "recording", "party_recording", "tasks", "watching",
-    "progress", "finishing", "guards", "several", "foreseeing", "superseding", "session", "checking", "proposing", "job_text",
+    "progress", "finishing", "guards", "several", "foreseeing", "superseding", "session", "findings", "checking", "proposing", "job_text",
     "api",
     # The front door.
     "cli.*", "__main__",

@@ -11,7 +11,7 @@ from bulklink.cli.options import SEND_FLAGS, json_option, setting_flags, setting
 from bulklink.cli.session import Session
 
 if TYPE_CHECKING:
-    from bulklink.checking import Checked
+    from bulklink.findings import Checked
 
 _MARKS: Final = {"fine": ("  ", None), "warning": ("! ", "yellow"), "stops": ("x ", "red")}
 

@@ -60,6 +60,13 @@ def link_needs(relationship: Relationship) -> list[Need]:
     return list(dict.fromkeys([*reads, Need(holder, "Write"), Need(holder, "Append"), Need(target, "AppendTo")]))
 
 
+def record_needs(table: str, right: str, bound: Iterable[str]) -> list[Need]:
+    """What creating or updating records takes. right: Create or Write. bound: the tables that they point at."""
+    targets = [table_bound for table_bound in dict.fromkeys(bound) if table_bound]
+    own = [Need(table, right), *([Need(table, "Append")] if targets else [])]
+    return [*own, *(Need(target, one) for target in targets for one in ("Read", "AppendTo"))]
+
+
 def lacks(needs: Iterable[Need], privileges: TablePrivileges, held: Mapping[str, str]) -> list[Lack]:
     """The needs that are not met for all records. held: privilege id -> depth.
 

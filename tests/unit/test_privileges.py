@@ -12,6 +12,7 @@ from bulklink.core.privileges import (
     link_needs,
     read_table_privileges,
     read_user_privileges,
+    record_needs,
 )
 from bulklink.core.relationships import choose_relationship
 from tests.organisation import FACTS
@@ -31,6 +32,12 @@ def test_a_lookup_takes_writing_on_its_holder_and_append_to_on_its_target() -> N
 def test_n_to_n_takes_append_and_append_to() -> None:
     expected = {("Read", "account"), ("Read", "lead"), ("Append", "account"), ("AppendTo", "lead")}
     assert needs("accountleads_association", "account", "lead") == expected
+
+
+def test_a_record_takes_its_own_right_and_append_to_on_what_it_points_at() -> None:
+    assert record_needs("task", "Create", []) == [Need("task", "Create")]
+    expected = [("task", "Create"), ("task", "Append"), ("account", "Read"), ("account", "AppendTo")]
+    assert record_needs("task", "Create", ["account", "", "account"]) == [Need(*one) for one in expected]
 
 
 def test_what_is_narrow_or_missing_is_lacking_and_what_no_table_defines_is_not() -> None:
