@@ -57,6 +57,13 @@ action = {action}
 from = {{ table = "contact", match = {{ contactid = "From" }} }}
 to = {{ table = "account", match = {{ accountid = "To" }} }}
 """
+CUSTOMER = """
+[link]
+relationship = "parentcustomerid_account"
+action = {action}
+from = {{ table = "contact", match = {{ contactid = "From" }} }}
+to = {{ table = "account", match = {{ accountid = "To" }} }}
+"""
 ADD, REMOVE, MIXED = '"associate"', '"disassociate"', '{ column = "Action" }'
 QUICK = "[latency]\nrequest_s = 0.01\noperation_s = 0.001\n"
 
@@ -245,10 +252,27 @@ def end_of(process: subprocess.Popen[str]) -> Ran:
     return Ran(process.returncode, out, err)
 
 
-def organisation(linked: Sequence[tuple[int, int]] = (), held: Mapping[int, int] | None = None) -> Organisation:
-    """Accounts, leads and contacts. linked: (account, lead) pairs that exist; held: account -> its primary contact."""
+def organisation(
+    linked: Sequence[tuple[int, int]] = (),
+    held: Mapping[int, int] | None = None,
+    customers: Mapping[int, str] | None = None,
+) -> Organisation:
+    """Accounts, leads and contacts.
+
+    linked: (account, lead) pairs that exist; held: account -> its primary contact; customers: contact -> id of the
+    account or contact that is its customer.
+    """
     made = Organisation.sample()
-    made.load_table("contact", [{"contactid": contact(n), "lastname": f"Contact {n}"} for n in range(CONTACTS)])
+    for kind in ("account", "contact", ""):
+        made.load_table(
+            "contact",
+            [
+                {"contactid": contact(n), "lastname": f"Contact {n}"}
+                | ({f"parentcustomerid_{kind}": (customers or {})[n]} if kind else {})
+                for n in range(CONTACTS)
+                if _kind((customers or {}).get(n, "")) == kind
+            ],
+        )
     made.load_table(
         "account",
         [
@@ -262,6 +286,10 @@ def organisation(linked: Sequence[tuple[int, int]] = (), held: Mapping[int, int]
     return made
 
 
+def _kind(record_id: str) -> str:
+    return {"1": "account", "3": "contact"}[record_id[7]] if record_id else ""
+
+
 @contextmanager
 def scene(
     folder: Path,
@@ -270,6 +298,7 @@ def scene(
     toggles: Toggles | None = None,
     linked: Sequence[tuple[int, int]] = (),
     held: Mapping[int, int] | None = None,
+    customers: Mapping[int, str] | None = None,
     relationship: str = "accountleads_association",
     limits: Limits | None = None,
     access: Access | None = None,
@@ -279,7 +308,11 @@ def scene(
     folder.mkdir(parents=True, exist_ok=True)
     script = read_weather(weather, "weather", seed) if "=" in weather else load_weather(weather, seed)
     made = Sandbox(
-        organisation(linked, held), weather=script, toggles=toggles, limits=limits or Limits.off(), access=access
+        organisation(linked, held, customers),
+        weather=script,
+        toggles=toggles,
+        limits=limits or Limits.off(),
+        access=access,
     )
     with made.serving() as sandbox:
         yield Scene(folder, sandbox, Watch(sandbox), relationship)
