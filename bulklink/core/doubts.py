@@ -13,6 +13,8 @@ from typing import Final
 
 LOOK_AGAIN_S: Final = 1.0
 LOOK_AGAIN_S_MAX: Final = 60.0
+#: So many readings one after the other that brought nothing are enough, once a reading would be conclusive.
+FAILED_LOOKS_MAX: Final = 8
 DUE_ROWS_MAX: Final = 500
 
 
@@ -22,6 +24,7 @@ class Doubt:
 
     conclusive_s: float
     pause_s: float = LOOK_AGAIN_S
+    failed_looks: int = 0
 
 
 class Doubts:
@@ -61,7 +64,18 @@ class Doubts:
         doubt = self._doubts[row]
         due_s = min(now_s + doubt.pause_s, max(doubt.conclusive_s, now_s + LOOK_AGAIN_S))
         doubt.pause_s = min(LOOK_AGAIN_S_MAX, doubt.pause_s * 2)
+        doubt.failed_looks = 0
         heapq.heappush(self._agenda, (due_s, row))
+
+    def could_not_look(self, row: int, now_s: float) -> bool:
+        """The read failed: read again after a pause that grows. Returns whether that has happened too often."""
+        doubt = self._doubts.get(row)
+        if doubt is None:
+            return False
+        heapq.heappush(self._agenda, (now_s + doubt.pause_s, row))
+        doubt.pause_s = min(LOOK_AGAIN_S_MAX, doubt.pause_s * 2)
+        doubt.failed_looks += 1
+        return doubt.failed_looks >= FAILED_LOOKS_MAX and now_s >= doubt.conclusive_s
 
     def due(self, now_s: float) -> list[int]:
         """Rows to read now, at most `DUE_ROWS_MAX`; each is on the agenda again only after `look_later`."""

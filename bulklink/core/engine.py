@@ -10,7 +10,6 @@ fault; into doubt after a lost answer, until a read settles it or proves after `
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 from math import inf
 from typing import Final
 
@@ -29,7 +28,7 @@ from bulklink.core.reply import BatchReply, read_batch_reply, read_read_reply
 from bulklink.core.request import batch_headers, write_batch, write_read_batch
 from bulklink.core.settling import before_columns
 from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Step, Wait
-from bulklink.core.verdict import Verdict, throttling, verdict_of
+from bulklink.core.verdict import is_about_size, is_permission, is_understood, throttling, wants_smaller
 from bulklink.core.whole import is_whole_refusal, read_whole_reply
 from bulklink.core.work import Found, Whole, Why, Work
 from bulklink.errors import BooksError, BulklinkError, StoppedEarly
@@ -86,6 +85,8 @@ class Engine:
 
     def resume_doubt(self, rows: Iterable[int], found: Iterable[Found], sent_s: float, now_s: float) -> None:
         """Rows that an earlier, broken run had sent at `sent_s` (same clock) without learning what became of them."""
+        # A machine's clock can be set back between two runs; nobody is in doubt for longer because of that.
+        sent_s = min(sent_s, now_s)
         for row, first in zip(rows, found, strict=True):
             if not self._ledger.is_settled(row) and row not in self.fates.riding.ridden:
                 self.fates.in_doubt([row], now_s, sent_s + self._settings.settle_after_s)
@@ -128,7 +129,7 @@ class Engine:
             self._start()
         self._check_limits(now_s)
         if self._stop:
-            return Wait(inf, "stopping: waiting for the last answers") if self._flights else Halted(self._stop)
+            return self._stopping(self._stop)
         self.fates.wake(now_s)
         if not self._has_work() and not self._flights:
             self.fates.let_go()
@@ -148,16 +149,16 @@ class Engine:
             reply = read_whole_reply(status, headers, body, len(flight.rows))
         else:
             reply = read_batch_reply(status, headers, body, flight.sizes)
-        throttled = self._throttled(reply)
+        throttled = reply.refused is not None and throttling(reply) is not None
         self._learn(flight, status, reply, now_s, lost=False)
-        if status < 500:
+        if is_understood(reply):
             self._reach.answered()
-        elif reply.refused is not None:
-            self._unreachable(now_s, f"status {status}")
+        elif status < 500 or reply.refused is not None:
+            self._unreachable(now_s, reply.trouble or f"status {status}")
         if flight.is_whole and reply.refused is not None and is_whole_refusal(reply.refused):
             self._work.whole_refused(flight.rows)
             self.fates.ready(flight.rows.tolist(), alone=True)
-        elif reply.refused is not None and not throttled and verdict_of(reply.refused) is Verdict.SIGN_IN:
+        elif reply.refused is not None and not throttled and is_permission(reply.refused):
             self._put_back(flight, now_s)
             self.stop(self.fates.whole_job_refused(reply.refused, flight.rows))
         elif flight.round is not None:
@@ -203,27 +204,23 @@ class Engine:
 
     def _batch_answered(self, flight: _Flight, reply: BatchReply, now_s: float) -> None:
         if reply.refused is not None:
-            maximum = self.fates.refused_whole(flight.rows, reply.refused, now_s)
+            maximum = self.fates.refused_whole(flight.rows, flight.sizes, reply.refused, now_s)
             if maximum:
-                self._pace.batch_size_refused(maximum)
+                self._pace.batch_size_refused(maximum, is_for_good=is_about_size(reply.refused))
         else:
-            self.change_sets_rolled_back += _rolled_back(flight.sizes, reply)
+            self.change_sets_rolled_back += reply.rolled_back(flight.sizes)
             self.fates.answered(flight.rows, flight.sizes, reply, now_s)
         if self.fates.stop_reason:
             self.stop(self.fates.stop_reason)
 
     def _round_answered(self, one: Round, reply: BatchReply, now_s: float) -> None:
-        if reply.refused is not None and (self._throttled(reply) or reply.refused.status >= 500):
+        if reply.refused is not None and (throttling(reply) or not is_understood(reply)):
             # Nobody's fault: the pace and the patience with an unreachable service decide when it is asked again.
             self.fates.desk.again(one, now_s + self._reach.pause_s())
             return
         self.fates.read(one, reply, now_s)
         if self.fates.stop_reason:
             self.stop(self.fates.stop_reason)
-
-    @staticmethod
-    def _throttled(reply: BatchReply) -> bool:
-        return reply.refused is not None and verdict_of(reply.refused) is Verdict.THROTTLED
 
     def _learn(self, flight: _Flight, status: int, reply: BatchReply | None, now_s: float, *, lost: bool) -> None:
         limit = throttling(reply) if reply is not None else None
@@ -242,7 +239,7 @@ class Engine:
                 retry_after_s=retry_after_s,
                 dop_hint=reply.dop_hint if reply is not None else None,
                 lost=lost,
-                smaller=reply is not None and _wants_smaller(reply),
+                smaller=reply is not None and wants_smaller(reply),
                 is_read=flight.round is not None,
             )
         )
@@ -286,6 +283,14 @@ class Engine:
         if failed > self._settings.max_failures and (self._has_work() or self._flights):
             self.stop(StoppedEarly(f"{failed} rows are not as asked: more than max_failures allows."))
 
+    def _stopping(self, why: BulklinkError) -> Step:
+        if self._flights:
+            return Wait(inf, "stopping: waiting for the last answers")
+        if self.fates.stop_reason is None:
+            self.fates.let_go()
+        # Where the last answers settled everything, nothing was stopped.
+        return Halted(why) if self._ledger.settled < self._work.rows else Finished()
+
     def _unreachable(self, now_s: float, why: str) -> None:
         error = self._reach.failed(now_s, why)
         if error:
@@ -298,14 +303,13 @@ class Engine:
         if refused and self._refused_look_s == inf:
             self._refused_look_s = now_s + REFUSED_LOOK_WAIT_S
         idle = not (self._supply and self._supply.left) and not self.fates.open.sendable
-        if refused and not (idle or refused >= LOOK_ROWS or now_s >= self._refused_look_s):
-            return None
-        one = desk.next_round(now_s)
+        is_gathering = not (idle or refused >= LOOK_ROWS or now_s >= self._refused_look_s)
+        one = desk.next_round(now_s, Why.REFUSED if is_gathering else None)
         if one is None:
             return None
         if one.why is Why.REFUSED:
             self._refused_look_s = inf
-        one.asked_s = now_s
+        one.asked_s = min(one.asked_s, now_s)
         self._number += 1
         boundary = f"batch_{self._settings.boundary}_{self._number}"
         body = write_read_batch(boundary, [request for _, request, _ in one.open])
@@ -316,11 +320,14 @@ class Engine:
     def _write_step(self, now_s: float) -> Send | None:
         size = self._pace.batch_size
         draw = self.fates.open.draw(size, self._sizer.size, self._locks)
-        if not len(draw.rows):
+        left = -1
+        while not len(draw.rows) and self._supply and self._supply.left != left:
+            # A group that is not complete yet takes several draws.
+            left = self._supply.left
             draw = self._draw_fresh(size)
-            if not len(draw.rows):
-                # What was drawn has to be read first.
-                return self._read_step(now_s) if self.fates.desk.waiting(Why.FIRST) else None
+        if not len(draw.rows):
+            # What was drawn has to be read first.
+            return self._read_step(now_s) if self.fates.desk.waiting(Why.FIRST) else None
         self._number += 1
         return self._send(draw, now_s)
 
@@ -381,18 +388,3 @@ class Engine:
         if self._flights:
             return Wait(until_s, "waiting for answers", is_pause=False)
         return Wait(until_s, self.fates.why_waiting())
-
-
-def _rolled_back(sizes: list[int], reply: BatchReply) -> int:
-    """Change sets that fell because of one of their rows; a row that goes alone takes nobody with it."""
-    starts = accumulate(sizes, initial=0)
-    return sum(
-        size > 1 and (start in reply.blame or start in reply.unblamed)
-        for start, size in zip(starts, sizes, strict=False)
-    )
-
-
-def _wants_smaller(reply: BatchReply) -> bool:
-    """Whether the database timed out over some of it."""
-    said = (*reply.answers.values(), *reply.unblamed.values())
-    return any(verdict_of(answer) is Verdict.RETRY_SMALLER for answer in said)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bulklink.core.groups import Groups
-from bulklink.core.halting import EqualAnswers, same_refusal
+from bulklink.core.halting import EqualAnswers, cannot_settle, same_refusal
 from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.look_desk import LookDesk, Round, Unread
 from bulklink.core.open_rows import OpenRows
@@ -21,7 +21,7 @@ from bulklink.core.riding import Riding
 from bulklink.core.settling import Settler
 from bulklink.core.verdict import ATTEMPTS_MAX, Verdict, backoff_s, too_many_limit, verdict_of
 from bulklink.core.work import Found, Rows, Settlement, Why, Work
-from bulklink.errors import BulklinkError, SignInError, StoppedEarly
+from bulklink.errors import BulklinkError
 from bulklink.vocabulary import AS_ASKED, Before, Outcome
 
 _PASSING = frozenset({Verdict.RETRY, Verdict.RETRY_SMALLER, Verdict.RETRY_ONCE, Verdict.THROTTLED})
@@ -190,22 +190,22 @@ class Fates:
             self.settler.keep_for_next_time(self._equal.news())
 
     def whole_job_refused(self, answer: Answer, rows: Rows) -> BulklinkError:
-        """The service refuses the signed-in user: nothing was executed, nothing is settled."""
-        self.settler.keep_for_next_time([(row, answer) for row in rows.tolist()])
+        """The service refuses the signed-in user: nothing of this was executed, nothing is settled."""
+        # An earlier sending of a row may have been: its doubt must outlive this process.
+        self.settler.keep_for_next_time([(row, answer) for row in rows.tolist() if row not in self.open.doubted])
         return same_refusal(answer, 1)
 
-    def refused_whole(self, rows: Rows, answer: Answer, now_s: float) -> int:
+    def refused_whole(self, rows: Rows, sizes: Sequence[int], answer: Answer, now_s: float) -> int:
         """A batch as such was refused. Returns the most operations that the next one may hold, 0 = no news."""
-        if answer.status in (401, 403):
-            self.open.put_back(rows.tolist(), now_s, alone=False)
-            self.stop_reason = self.stop_reason or self.whole_job_refused(answer, rows)
-            return 0
         if answer.status >= 500 or verdict_of(answer) is Verdict.DOUBT:
             self.in_doubt(rows.tolist(), now_s, now_s + self._settle_after_s)
             return 0
         if len(rows) == 1:
             self._refused_for_good(int(rows[0]), answer, now_s)
             return 0
+        if self._groups is not None and len(sizes) == 1:
+            # One group cannot be halved: once it is read that nothing of it was done, it falls.
+            self.open.refused.update(dict.fromkeys(rows.tolist(), answer))
         for row in rows.tolist():
             self._refused_with_others(row, now_s)
         return min(too_many_limit(answer) or len(rows) // 2, len(rows) - 1)
@@ -316,7 +316,10 @@ class Fates:
         self.open.doubts.remove(row)
         del self.open.doubted[row]
         refused = self.open.refused.pop(row, None)
-        if refused is not None:
+        if refused is not None and self._groups is not None and row in self.open.halved:
+            self._groups.fail(row, None)
+            self._group_failed(row, None, refused)
+        elif refused is not None:
             self._refused_for_good(row, refused, now_s)
         elif row not in self.open.halved and self.open.fault(row, now_s) is None:
             self._exhausted(row, None)
@@ -329,10 +332,9 @@ class Fates:
         """One row could not be read."""
         answer = failure.answer
         if why is Why.DOUBT:
-            if row in self.open.doubts:
-                self.open.doubts.look_later(row, now_s)
-            if answer is not None and not failure.is_passing:
-                self._cannot_settle_doubts(answer)
+            is_lasting = answer is not None and not failure.is_passing
+            if self.open.doubts.could_not_look(row, now_s) or is_lasting:
+                self.stop_reason = self.stop_reason or cannot_settle(answer)
         elif failure.is_passing and (due_s := self.open.fault(row, now_s)) is not None:
             self.desk.ask_later(why, row, due_s)
         elif why is Why.REFUSED:
@@ -343,11 +345,6 @@ class Fates:
             self._exhausted(row, answer)
         else:
             self._refused_for_good(row, answer, now_s)
-
-    def _cannot_settle_doubts(self, answer: Answer) -> None:
-        said = f"Rows in doubt cannot be read back: {answer.status} {answer.code} {answer.message}"
-        refused = answer.status in (401, 403)
-        self.stop_reason = self.stop_reason or (SignInError(said) if refused else StoppedEarly(said))
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
@@ -380,8 +377,8 @@ class Fates:
         """Rows sent before and known not to be done: written down, so that nobody doubts them tomorrow."""
         if self.stop_reason is None:
             self._equal.let_go()
-        held = [row for row, _ in self._equal.held]
-        unsure = np.array([*in_flight, *self.open.doubted, *held, *self.open.refused], np.int64)
+        self.settler.keep_for_next_time(self._equal.news())
+        unsure = np.array([*in_flight, *self.open.doubted, *self.open.refused, *self.settler.kept], np.int64)
         unsure = self.riding.with_passengers(unsure)
         open_rows: NDArray[np.int64] = np.flatnonzero((self._ledger.outcomes == 0) & (self.open.attempts > 0))
         rows = np.setdiff1d(open_rows, unsure)

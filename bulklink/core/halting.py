@@ -82,6 +82,13 @@ def same_refusal(answer: Answer, count: int) -> BulklinkError:
     return SignInError(message) if answer.status in (401, 403) else StoppedEarly(message)
 
 
+def cannot_settle(answer: Answer | None) -> BulklinkError:
+    """The error for rows in doubt of which nobody will say how they stand. answer: None if it was not understood."""
+    said = f"{answer.status} {answer.code} {answer.message}" if answer else "the answers are not understood"
+    message = f"Rows in doubt cannot be read back: {said}"
+    return SignInError(message) if answer and answer.status in (401, 403) else StoppedEarly(message)
+
+
 class Reachability:
     """Notices that nothing comes back any more."""
 

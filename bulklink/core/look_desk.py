@@ -8,9 +8,10 @@ import heapq
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, NamedTuple
 
-from bulklink.core.reply import Answer, BatchReply, Fate
+from bulklink.core.reply import Answer, BatchReply
 from bulklink.core.verdict import Verdict, verdict_of
 from bulklink.core.work import Found, Question, Why, Work
 
@@ -25,12 +26,15 @@ _PASSING: Final = frozenset(
 
 @dataclass(slots=True)
 class Round:
-    """Some rows being read for one reason. open: (question, the GET to send next, pages so far)."""
+    """Some rows being read for one reason. open: (question, the GET to send next, pages so far).
+
+    asked_s: when its first page was asked for; what changed since may stand on a page that was read before.
+    """
 
     why: Why
     rows: list[int]
     open: list[tuple[Question, bytes, list[bytes]]]
-    asked_s: float = 0.0
+    asked_s: float = inf
     tries: int = 0
     found: dict[int, Found] = field(default_factory=dict)
 
@@ -51,6 +55,7 @@ class LookDesk:
         self._queues: dict[Why, deque[int]] = {why: deque() for why in Why}
         self._rounds: deque[tuple[float, Round]] = deque()
         self._later: list[tuple[float, Why, int]] = []
+        self._round_rows = LOOK_ROWS
 
     def ask(self, why: Why, rows: Sequence[int]) -> None:
         """Queue rows for reading."""
@@ -75,13 +80,13 @@ class LookDesk:
         """Whether anything waits to be read."""
         return bool(self._rounds or self._later or any(self._queues.values()))
 
-    def next_round(self, now_s: float) -> Round | None:
-        """The next round to send: a page or a repetition that is due, else a new one."""
+    def next_round(self, now_s: float, gathering: Why | None = None) -> Round | None:
+        """The next round to send: a page or a repetition that is due, else a new one; none of what still gathers."""
         if self._rounds and self._rounds[0][0] <= now_s:
             return self._rounds.popleft()[1]
         for why, queue in self._queues.items():
-            if queue:
-                rows = list(dict.fromkeys(queue.popleft() for _ in range(min(LOOK_ROWS, len(queue)))))
+            if queue and why is not gathering:
+                rows = list(dict.fromkeys(queue.popleft() for _ in range(min(self._round_rows, len(queue)))))
                 questions = self._work.questions(rows)
                 return Round(why, rows, [(question, question.request, []) for question in questions])
         return None
@@ -100,9 +105,11 @@ class LookDesk:
         """Take in the answers to a round's open questions; afterwards `one.open` holds what is to be asked next."""
         unread: list[Unread] = []
         still_open = []
+        if reply.refused is not None and reply.refused.status == 413 and len(one.rows) > 1:
+            return self._in_halves(one)
         for k, (question, _, pages) in enumerate(one.open):
-            answer = reply.answers.get(k)
-            if reply.fates[k] != Fate.ANSWERED or answer is None:
+            answer = reply.answers.get(k, reply.refused)
+            if answer is None:
                 unread.append(self._unread(one, question, None, is_passing=True))
                 continue
             if not 200 <= answer.status < 300:
@@ -119,6 +126,13 @@ class LookDesk:
                 unread.append(self._unread(one, question, None, is_passing=True))
         one.open = still_open
         return unread
+
+    def _in_halves(self, one: Round) -> list[Unread]:
+        """Too large to be read in one request: the rows queue again for smaller ones."""
+        self._round_rows = max(1, len(one.rows) // 2)
+        self.ask(one.why, [one.rows[k] for question, _, _ in one.open for k in question.positions])
+        one.open = []
+        return []
 
     @staticmethod
     def _unread(one: Round, question: Question, answer: Answer | None, *, is_passing: bool) -> Unread:

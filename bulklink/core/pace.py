@@ -169,10 +169,11 @@ class Pace:
                 self._round.add(facts.operations, facts.sent_s, facts.received_s, in_flight)
                 self._judge(facts.received_s)
 
-    def batch_size_refused(self, maximum: int) -> None:
-        """The service named the most operations that it takes in one batch, or a batch was too large."""
-        self._batch_size_max = max(1, min(self._batch_size_max, maximum))
-        self.batch_size = min(self.batch_size, self._batch_size_max)
+    def batch_size_refused(self, maximum: int, *, is_for_good: bool = True) -> None:
+        """A batch was refused as such. is_for_good: for its size; else something in it, which is soon found alone."""
+        if is_for_good:
+            self._batch_size_max = max(1, min(self._batch_size_max, maximum))
+        self.batch_size = max(1, min(self.batch_size, maximum))
 
     # -- pauses ------------------------------------------------------------------------------------------------------
 

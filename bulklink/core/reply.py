@@ -85,6 +85,14 @@ class BatchReply:
     requests_left: int | None = None
     time_left_s: float | None = None
 
+    def rolled_back(self, sizes: Sequence[int]) -> int:
+        """Change sets that fell because of one of their rows; a row that goes alone takes nobody with it."""
+        starts = accumulate(sizes, initial=0)
+        return sum(
+            size > 1 and (start in self.blame or start in self.unblamed)
+            for start, size in zip(starts, sizes, strict=False)
+        )
+
 
 #: Refused before the body was looked at, so nothing of it ran: sign-in, permission, too large, wrong type, throttled.
 _NOTHING_RAN: Final = frozenset({401, 403, 413, 415, 429})

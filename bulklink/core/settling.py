@@ -59,6 +59,8 @@ class Settler:
         self._attempts = attempts
         self._blocks: list[OutcomeBlock] = []
         self._single = _Rows()
+        #: Rows that a run leaves open with the service's own words.
+        self.kept: set[int] = set()
 
     def succeeded(self, rows: Rows, statuses: NDArray[np.uint16], request_id: str, found: Mapping[int, Found]) -> None:
         """Rows answered 2xx, those that share their operation with them included. found: what some had been read as."""
@@ -109,6 +111,7 @@ class Settler:
         """All refused alike: the rows stay open, with the service's words, so that running again sends them."""
         held = [(each, answer) for row, answer in held for each in (row, *self._work.riders(row))]
         rows = np.array([row for row, _ in held], np.int64)
+        self.kept.update(rows.tolist())
         self.note(
             OutcomeBlock(
                 rows=rows,

@@ -25,7 +25,7 @@ from typing import Final
 
 from bulklink.core.answer import Answer
 from bulklink.core.fault_codes import FAULT_CODES, STATUSES, Meaning, Verdict
-from bulklink.core.reply import BatchReply
+from bulklink.core.reply import BatchReply, Fate
 
 __all__ = [
     "ATTEMPTS_MAX",
@@ -35,11 +35,14 @@ __all__ = [
     "Verdict",
     "backoff_s",
     "explain",
+    "is_about_size",
     "is_permanent",
     "is_permission",
+    "is_understood",
     "throttling",
     "too_many_limit",
     "verdict_of",
+    "wants_smaller",
 ]
 
 #: How often one row is sent before its passing faults count as lasting; with the pauses below about two minutes.
@@ -107,6 +110,24 @@ def throttling(reply: BatchReply) -> Answer | None:
     answers = [*reply.answers.values(), *reply.unblamed.values()]
     limits = [answer for answer in answers if answer.code in _SERVICE_PROTECTION]
     return max(limits, key=lambda answer: answer.retry_after_s or 0.0, default=None)
+
+
+def wants_smaller(reply: BatchReply) -> bool:
+    """Whether the database timed out over some of it."""
+    said = (*reply.answers.values(), *reply.unblamed.values())
+    return any(verdict_of(answer) is Verdict.RETRY_SMALLER for answer in said)
+
+
+def is_about_size(answer: Answer) -> bool:
+    """Is a batch refused for its size, so that no other of this size need be tried?"""
+    return answer.status == 413 or too_many_limit(answer) is not None
+
+
+def is_understood(reply: BatchReply) -> bool:
+    """Did the service itself answer? A page of a gateway, a redirection or a body that broke off say nothing of it."""
+    if reply.refused is not None:
+        return 400 <= reply.refused.status < 500
+    return bool((reply.fates != Fate.UNKNOWN).any())
 
 
 def backoff_s(attempt: int, jitter: float) -> float:
