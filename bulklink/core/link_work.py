@@ -115,6 +115,7 @@ class LinkWork:
         self._skips_never = skip_existing == "never"
         self._only_action = next(iter(templates)) if len(templates) == 1 else None
         self._at_hand: dict[int, tuple[Action, bytes]] = {}
+        self._were_at_hand: dict[int, tuple[Action, bytes]] = {}
         self._api_path = api_path
 
     # -- before sending --------------------------------------------------------------------------------------------
@@ -141,18 +142,20 @@ class LinkWork:
         wishes = self._read(np.array(rows, np.int64))
         from_ids, to_ids = _each(wishes.from_ids), _each(wishes.to_ids)
         if len(self._at_hand) > AT_HAND_MAX:
-            self._at_hand.clear()
+            self._were_at_hand, self._at_hand = self._at_hand, {}
         targets = to_ids if self._relationship.holder == "from" else from_ids
         self._at_hand.update(zip(rows, zip(map(Action, wishes.actions.tolist()), targets, strict=True), strict=True))
         return looking.link_questions(self._relationship, self._api_path, from_ids, to_ids)
 
     def findings(self, rows: Sequence[int], question: Question, pages: Sequence[bytes]) -> dict[int, Found]:
         """Row -> what is linked. Raises ValueError if a page is not an answer to the question."""
-        wishes = self._read(np.array(rows, np.int64))
+        asked = [rows[position] for position in question.positions]
+        wishes = self._read(np.array(asked, np.int64))
+        alone = Question(question.request, list(range(len(asked))))
         answers = looking.read_link_answers(
-            self._relationship, question, pages, _each(wishes.from_ids), _each(wishes.to_ids)
+            self._relationship, alone, pages, _each(wishes.from_ids), _each(wishes.to_ids)
         )
-        return {rows[position]: found for position, found in answers.items()}
+        return {asked[position]: found for position, found in answers.items()}
 
     def next_page(self, page: bytes) -> bytes | None:
         """The GET for the page behind this one, or None."""
@@ -265,8 +268,9 @@ class LinkWork:
 
     def _wish(self, row: int) -> tuple[Action, bytes]:
         """The row's action and, for lookups, the id that the lookup is to hold or to let go."""
-        if row in self._at_hand:
-            return self._at_hand[row]
+        known = self._at_hand.get(row) or self._were_at_hand.get(row)
+        if known is not None:
+            return known
         wishes = self._read(np.array([row], np.int64))
         ids = wishes.to_ids if self._relationship.holder == "from" else wishes.from_ids
         return Action(int(wishes.actions[0])), ids.tobytes()

@@ -84,6 +84,8 @@ def page_records(body: bytes) -> list[dict[str, Any]]:
 
 def absolute_next_link(body: bytes) -> str | None:
     """Where the next page is, as the service wrote it; None on the last page."""
+    if b"odata.nextLink" not in body:
+        return None
     page = json.loads(body)
     link = page.get("@odata.nextLink") if isinstance(page, dict) else None
     return None if link is None else str(link)

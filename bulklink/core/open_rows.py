@@ -132,7 +132,8 @@ class OpenRows:
             if known:
                 for row in rows:
                     known.pop(row, None)
-        self.halved.difference_update(rows)
+        if self.halved:
+            self.halved.difference_update(rows)
         if len(self.doubts):
             for row in rows:
                 self.doubts.remove(row)
