@@ -33,7 +33,7 @@ from bulklink.listener import Listener
 from bulklink.run_place import PHASE, SENDING, fingerprint_of
 from bulklink.service import rights
 from bulklink.several import links_apart
-from bulklink.vocabulary import Outcome
+from bulklink.vocabulary import AS_ASKED, Outcome
 from bulklink.watching import look_at, watched
 
 #: Rows named of each kind of trouble.
@@ -232,7 +232,7 @@ async def _look_at_rows(
     found.outcomes = {outcome.word: n for outcome, n in counts.items()}
     found.add("rows", f"{found.rows:,} rows, {found.to_send:,} would be sent")
     for outcome, n in sorted(counts.items()):
-        level = Level.FINE if outcome is Outcome.DUPLICATE else Level.WARNING
+        level = Level.FINE if outcome in AS_ASKED or outcome is Outcome.DUPLICATE else Level.WARNING
         found.add("rows", f"{outcome.word} {n:,}: {troubles.words(outcome)}", level)
     why = guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
     if why:
