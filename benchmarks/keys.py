@@ -1,8 +1,8 @@
 """What does it cost to find records by business keys? Requests, seconds, memory, against the sandbox over HTTP.
 
 A CSV of `--rows` rows with `--keys` distinct account numbers and as many e-mail addresses is read, resolved and spooled
-as the first pass of a run does it; the sandbox serves from a process of its own. Three sizes with the same keys: as many
-rows as keys, `--rows`, and four times as many. Memory is the peak of a process that does nothing else.
+as the first pass of a run does it; the sandbox serves from a process of its own. Three sizes with the same keys: as
+many rows as keys, `--rows`, and four times as many. Memory is the peak of a process that does nothing else.
 
     python -m benchmarks.keys [--rows 200000] [--keys 50000]
 """
