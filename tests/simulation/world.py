@@ -25,10 +25,12 @@ from bulklink.core.wishes import WishBook, Wishes
 from bulklink.core.work import Found
 from bulklink.sandbox.batch import BatchHooks, run_batch
 from bulklink.sandbox.errors import ODataError
+from bulklink.sandbox.fault_answers import operation_fault, page
 from bulklink.sandbox.messages import Response, error_answer
 from bulklink.sandbox.organisation import Organisation
 from bulklink.sandbox.service import Service
 from bulklink.sandbox.toggles import Toggles
+from bulklink.sandbox.weather import Fault, Kind
 from bulklink.vocabulary import UNFINISHED, Action, Before, Form, Isolation, Outcome
 
 API_URL = "http://sandbox.test/api/data/v9.2"
@@ -37,6 +39,7 @@ SETTLE_AFTER_S = 60.0
 ACCOUNT = Table("account", "accounts", "accountid")
 CONTACT = Table("contact", "contacts", "contactid")
 LEAD = Table("lead", "leads", "leadid")
+OPPORTUNITY = Table("opportunity", "opportunities", "opportunityid")
 RELATIONSHIPS = {
     Cardinality.MANY_TO_MANY: Relationship(
         "accountleads_association",
@@ -71,6 +74,35 @@ RELATIONSHIPS = {
         "primarycontactid",
     ),
 }
+#: The same lookup can point at a contact as well.
+POLYMORPHIC = {
+    Cardinality.LOOKUP: Relationship(
+        "opportunity_customer_accounts",
+        Cardinality.LOOKUP,
+        OPPORTUNITY,
+        ACCOUNT,
+        "customerid_account",
+        "opportunity_customer_accounts",
+        False,
+        None,
+        "customerid",
+        polymorphic=True,
+    ),
+    Cardinality.COLLECTION: Relationship(
+        "opportunity_customer_accounts",
+        Cardinality.COLLECTION,
+        ACCOUNT,
+        OPPORTUNITY,
+        "opportunity_customer_accounts",
+        "customerid_account",
+        False,
+        None,
+        "customerid",
+        polymorphic=True,
+    ),
+}
+#: Records of this kind are what a polymorphic lookup points at that the job knows nothing of.
+STRANGER = 3
 
 
 def guid(kind: int, number: int) -> uuid.UUID:
@@ -79,12 +111,19 @@ def guid(kind: int, number: int) -> uuid.UUID:
 
 @dataclass
 class Plan:
-    """What one simulated run is made of. rows: (from number, to number, action); missing: numbers >= 100."""
+    """What one simulated run is made of. rows: (from number, to number, action); missing: numbers >= 100.
+
+    polymorphic: the lookup may point at contacts too. strangers: record that holds the lookup -> contact it points at.
+    rival: how likely somebody else changes a link between our reading it and our removal, batch by batch.
+    """
 
     seed: int
     cardinality: Cardinality = Cardinality.MANY_TO_MANY
     rows: list[tuple[int, int, Action]] = field(default_factory=list)
     linked: set[tuple[int, int]] = field(default_factory=set)
+    polymorphic: bool = False
+    strangers: dict[int, int] = field(default_factory=dict)
+    rival: float = 0.0
     isolation: Isolation = Isolation.CHANGE_SET
     group_of: list[int] = field(default_factory=list)
     skip_existing: str = "auto"
@@ -152,13 +191,14 @@ class World:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.random = random.Random(plan.seed)
-        self.relationship = RELATIONSHIPS[plan.cardinality]
+        self.relationship = (POLYMORPHIC if plan.polymorphic else RELATIONSHIPS)[plan.cardinality]
         self.now_s = 1000.0
         self.journal = MemoryJournal()
         self.blocked_until_s = 0.0
         self.violations: list[str] = []
         self.executed_operations = 0
         self.http_requests = 0
+        self.taken_by_rival: set[tuple[str, str]] = set()
         self.in_flight_buckets: dict[int, list[int]] = {}
         self.numbers = itertools.count(1)
         self.agenda: list = []
@@ -167,6 +207,7 @@ class World:
         self._make_organisation()
         self._make_wishes()
         self.links_at_start = self.links()
+        self.strangers_at_start = self.strangers()
 
     # -- the organisation ------------------------------------------------------------------------------------------
 
@@ -174,12 +215,15 @@ class World:
         self.organisation = Organisation.sample()
         self.service = Service(self.organisation, self.plan.toggles)
         kinds = {self.relationship.from_table: 1, self.relationship.to_table: 2}
+        if self.plan.polymorphic:
+            kinds = {CONTACT: STRANGER, **kinds}
         for table, kind in kinds.items():
-            name = {"account": "name", "contact": "lastname", "lead": "lastname"}[table.logical_name]
-            self.organisation.load_table(
-                table.logical_name,
-                [{table.primary_id: str(guid(kind, k)), name: f"{table.logical_name} {k}"} for k in range(12)],
-            )
+            name = {"contact": "lastname", "lead": "lastname"}.get(table.logical_name, "name")
+            records = [{table.primary_id: str(guid(kind, k)), name: f"{table.logical_name} {k}"} for k in range(12)]
+            if table == self.relationship.holder_table:
+                for k, stranger in self.plan.strangers.items():
+                    records[k]["customerid_contact"] = str(guid(STRANGER, stranger))
+            self.organisation.load_table(table.logical_name, records)
         linking = operation_template(
             choose_form(self.relationship, Action.ASSOCIATE, Form.AUTO), self.relationship, API_URL, Action.ASSOCIATE
         )
@@ -209,6 +253,12 @@ class World:
         if first and first[0].startswith("00000002"):
             return {(t, f) for f, t in found}
         return found
+
+    def strangers(self) -> dict[str, str]:
+        """Record that holds the polymorphic lookup -> the contact that it points at."""
+        if not self.plan.polymorphic:
+            return {}
+        return {many: one for one, many in self.organisation.links("opportunity_customer_contacts")}
 
     # -- the job ---------------------------------------------------------------------------------------------------
 
@@ -364,17 +414,45 @@ class World:
                 if mine & set(others):
                     self.violations.append("two batches in flight touch one record")
             self.in_flight_buckets[step.number] = list(mine)
-        fault = self._fault(step)
         latency_s = self.random.uniform(0.05, 2.0)
+        fault = self._fault(step, latency_s)
         getattr(self, f"_do_{fault}")(engine, step, latency_s)
 
-    def _fault(self, step):
+    def _fault(self, step, latency_s):
+        # U14, U13: what the socket layer and the front end do in the server.
+        toggles = self.plan.toggles
+        if toggles.payload_bytes_max and len(step.body) > toggles.payload_bytes_max:
+            return "too_large"
+        if toggles.batch_time_max_s and latency_s > toggles.batch_time_max_s and not step.is_read:
+            return "cut"
         for name, probability in self.plan.weather.items():
             if self.random.random() < probability and (not step.is_read or name in _FAULTS_OF_READS):
                 return name
         return "well"
 
+    def _rival_acts(self, step):
+        """Somebody else removes one of the links that we are about to remove, or points the lookup at a contact."""
+        wanted = {f for f, _, action in self.plan.rows if action is Action.ASSOCIATE}
+        rows = [r for r in step.rows.tolist() if self.actions[r] == Action.DISASSOCIATE]
+        pairs = [self.plan.rows[r][:2] for r in rows if self.plan.rows[r][0] not in wanted]
+        pairs = [(str(guid(1, f)), str(guid(2, t))) for f, t in pairs]
+        there = sorted(set(pairs) & self.links())
+        if not there or self.random.random() >= self.plan.rival:
+            return
+        pair = self.random.choice(there)
+        self.taken_by_rival.add(pair)
+        table = self.organisation.table(self.relationship.from_table.logical_name)
+        if self.plan.polymorphic:
+            contact = str(guid(STRANGER, self.random.randrange(12)))
+            self.organisation.update(table, pair[0], {"customerid": contact, "customerid target": "contact"})
+            self.strangers_at_start[pair[0]] = contact
+        else:
+            navigation = self.organisation.model.navigations[table.name][self.relationship.navigation_property]
+            self.organisation.remove_link(navigation, *pair)
+
     def _execute(self, step, before_operation=None, before_commit=None):
+        if self.plan.rival and not step.is_read:
+            self._rival_acts(step)
         status, headers, body = run_batch(
             self.service,
             {name.lower(): value for name, value in step.headers.items()},
@@ -449,6 +527,22 @@ class World:
         execute.is_execution = True
         self._later(latency_s + self.random.uniform(0.0, SETTLE_AFTER_S - 1), execute)
 
+    def _do_cut(self, engine, step, latency_s):
+        """The front end gives the batch up; the server goes on and commits later."""
+        cut_s, how = self.plan.toggles.batch_time_max_s, self.plan.toggles.batch_time_answer
+        if how == "reset":
+            self._lose(engine, step, cut_s)
+        else:
+            answer = page(int(how))
+            headers = {name.lower(): value for name, value in answer.headers}
+            self._answer(engine, step, cut_s, (answer.status, headers, answer.body))
+
+        def execute():
+            self._execute(step)
+
+        execute.is_execution = True
+        self._later(cut_s + self.random.uniform(0.0, SETTLE_AFTER_S - 1), execute)
+
     def _do_unavailable(self, engine, step, latency_s):
         if self.random.random() < 0.5:
             self._execute(step)
@@ -469,26 +563,29 @@ class World:
     def _do_deadlock(self, engine, step, latency_s):
         """One operation of the batch loses a deadlock; its change set is rolled back."""
         text = " Sql error: Generic SQL error. CRM ErrorCode: -2147204784 Sql Number: 1205"
-        victim = self._victim(step, lambda: ODataError(500, "0x80044150", text))
+        victim = self._victim(step, lambda request: error_answer(ODataError(500, "0x80044150", text), request))
+        self._answer(engine, step, latency_s, self._execute(step, victim))
+
+    def _do_lock_timeout(self, engine, step, latency_s):
+        """One operation waits for a lock in vain (U22: with which status)."""
+        victim = self._victim(step, lambda request: operation_fault(_LOCK_TIMEOUT, request, self.plan.toggles))
         self._answer(engine, step, latency_s, self._execute(step, victim))
 
     def _do_throttle_part(self, engine, step, latency_s):
         """A service protection limit is met in the middle of a batch: it holds for everybody."""
         pause_s = self.random.choice([1, 5, 30])
         refusal = ODataError(429, "0x80072321", "Combined execution time exceeded.")
-        seen = []
-
-        def note():
-            seen.append(True)
-            return refusal
-
-        status, headers, body = self._execute(step, self._victim(step, note))
+        victim = self._victim(step, lambda request: error_answer(refusal, request))
+        status, headers, body = self._execute(step, victim)
+        # A batch that is refused as a whole after that says nothing of it.
+        is_told = b"0x80072321" in body
+        headers |= {"retry-after": str(pause_s)} if is_told else {}
 
         def deliver():
             self.in_flight_buckets.pop(step.number, None)
-            if seen:
+            if is_told:
                 self.blocked_until_s = max(self.blocked_until_s, self.now_s + pause_s)
-            engine.replied(step.number, status, headers | {"retry-after": str(pause_s)}, body, self.now_s)
+            engine.replied(step.number, status, headers, body, self.now_s)
 
         self._later(latency_s, deliver)
 
@@ -499,7 +596,7 @@ class World:
 
         def before_operation(request):
             if request.method != "GET" and next(seen) == victim:
-                return error_answer(refusal(), request)
+                return refusal(request)
             return self._plug_in(request)
 
         return before_operation
@@ -520,6 +617,7 @@ class World:
         self._answer(engine, step, latency_s, self._execute(step, before_commit=before_commit))
 
 
+_LOCK_TIMEOUT = Fault(Kind.LOCK_TIMEOUT)
 _FAULTS_OF_READS = frozenset({"throttle", "reset_before", "not_sent", "unavailable", "truncate"})
 
 
