@@ -341,7 +341,7 @@ class Engine:
             return Draw(rows, [])
         look = self._work.looks_first(rows)
         if look.any():
-            more = self._supply.draw(max(0, LOOK_ROWS - int(look.sum())), Locks(1)) if look.all() else rows[:0]
+            more = self._supply.draw(max(0, LOOK_ROWS - int(look.sum())), self._locks) if look.all() else rows[:0]
             self.fates.desk.ask(Why.FIRST, [*rows[look].tolist(), *more.tolist()])
             rows = rows[~look]
         if self._groups is not None:
@@ -350,8 +350,12 @@ class Engine:
         return Draw(rows, set_sizes(len(rows), self._sizer.size))
 
     def _is_ahead(self, size: int) -> bool:
-        """Enough rows were read already: what was found should not grow old."""
-        return self.fates.open.sendable > max(LOOK_ROWS, size * self._pace.limit)
+        """Enough groups wait for their locks: what was found should not grow old.
+
+        Rows that go by themselves need no such limit: nothing is drawn from a locked bucket, and the rows of a hub
+        that wait for its lock must not hold up the others.
+        """
+        return self._groups is not None and self.fates.open.sendable > max(LOOK_ROWS, size * self._pace.limit)
 
     def _send(self, draw: Draw, now_s: float) -> Send:
         rows = draw.rows
