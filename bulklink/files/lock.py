@@ -36,6 +36,7 @@ def locked(
     import filelock
 
     folder = (state or state_directory()) / "locks"
+    make_private_directory(folder.parent)
     make_private_directory(folder)
     name = hashlib.sha256(f"{organisation.lower()}\n{relationship.lower()}".encode()).hexdigest()[:32]
     holder = folder / f"{name}.json"

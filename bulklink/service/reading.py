@@ -196,6 +196,9 @@ def refusal(answer: Answer, what: str) -> BulklinkError:
     """The error that a lasting refusal of a read means. what: what was asked for, for people."""
     if is_permission(answer):
         return SignInError(f"The service refuses to let this user read {what}: {_words(answer)}")
+    if _is_redirect(answer):
+        hint = "Redirects are not followed, so that the token goes nowhere else. Check the environment's address."
+        return StoppedEarly(f"Asked for {what}, the service points elsewhere (HTTP {answer.status}).", hint=hint)
     return JobError(f"The service cannot answer {what}: {_words(answer)}")
 
 
@@ -229,7 +232,12 @@ _LOST: Final = Answer(0)
 
 
 def _is_final(answer: Answer) -> bool:
-    return verdict_of(answer) not in _PASSING
+    return verdict_of(answer) not in _PASSING or _is_redirect(answer)
+
+
+def _is_redirect(answer: Answer) -> bool:
+    """It is never followed: the token would go along. A gateway that sends people to a page of its own says this."""
+    return 300 <= answer.status < 400
 
 
 def _take(take: Callable[[int, bytes], None], k: int, body: bytes) -> bytes | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from defusedxml import ElementTree
+from defusedxml import DefusedXmlException, ElementTree
 
 _SUFFIXES: Final = (".xlsx", ".xlsm")
 _BLOCK_BYTES: Final = 1 << 20
@@ -60,7 +60,7 @@ def read_error_cells(path: Path, sheet: str, left: int) -> ErrorCells:
         with zipfile.ZipFile(path) as archive:
             for letters, line, text in _scan(archive, _sheet_file(archive, sheet)):
                 found.add(line - 1, _column_of(letters) - left, text)
-    except (zipfile.BadZipFile, zlib.error, KeyError, ElementTree.ParseError, OSError):
+    except (zipfile.BadZipFile, zlib.error, KeyError, ElementTree.ParseError, DefusedXmlException, OSError):
         # The workbook reader has read the sheet: error cells are a finding more, never a reason to fail.
         return found
     return found

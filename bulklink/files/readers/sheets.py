@@ -20,6 +20,7 @@ from bulklink.files.readers.cells import text_array, text_of
 from bulklink.files.readers.detect import scan
 from bulklink.files.readers.error_cells import ErrorCells, read_error_cells
 from bulklink.files.readers.model import Found, RowNumbers, text_table
+from bulklink.files.readers.packed import refuse_bombs
 
 #: The sheet name that stands for every visible sheet.
 ALL_SHEETS: Final = "*"
@@ -93,6 +94,7 @@ def open_sheets(path: Path, shown: str, wanted: Sequence[str]) -> list[SheetPart
     scanned = scan(path)
     if not scanned.size:
         raise InputError(f"{shown} is empty (0 bytes).")
+    refuse_bombs(path, shown)
     try:
         with calamine.load_workbook(str(path)) as workbook:
             sheets = [sheet for sheet in workbook.sheets_metadata if sheet.typ == calamine.SheetTypeEnum.WorkSheet]
