@@ -1,19 +1,22 @@
 """How fast is the sandbox? Links a second end to end, as a ratio to plain SQLite inserts of the same rows.
 
-    python benchmarks/sandbox.py [--links 50000] [--change-set 100] [--batch 100] [--connections 4]
+    python benchmarks/sandbox.py [--links 50000] [--change-set 100] [--batch 100] [--connections 4] [--durable]
 
 The server runs in a process of its own without weather; the client is a bare socket with bodies made beforehand, so
 that what is measured is the server. The plain inserts write the same pairs into the same kind of table, one transaction
-for each change set. Judge by the ratio: it carries over to other machines, the absolute numbers do not.
+for each change set. With --durable both write to a file, in the same mode (WAL, synchronous = NORMAL), as
+`bulklink sandbox --data FILE` does. Judge by the ratio: it carries over to other machines, the absolute numbers do not.
 """
 
 import argparse
 import asyncio
 import multiprocessing
 import sqlite3
+import tempfile
 import time
 import uuid
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from bulklink.sandbox.organisation import Organisation
 from bulklink.sandbox.protection import Limits
@@ -34,8 +37,8 @@ def pairs_of(links: int) -> list[tuple[str, str]]:
     return [(accounts[number % ACCOUNTS], lead) for number, lead in enumerate(leads)]
 
 
-def serve(links: int, pipe: Connection) -> None:
-    organisation = Organisation.sample()
+def serve(links: int, file: Path | None, pipe: Connection) -> None:
+    organisation = Organisation.sample(file)
     organisation.load_table("account", [{"accountid": record_id} for record_id in ids("account", ACCOUNTS)])
     organisation.load_table("lead", [{"leadid": record_id} for record_id in ids("lead", links)])
 
@@ -84,9 +87,11 @@ async def send(port: int, queue: list[bytes]) -> int:
     return done
 
 
-def through_the_sandbox(pairs: list[tuple[str, str]], change_set: int, batch: int, connections: int) -> float:
+def through_the_sandbox(
+    pairs: list[tuple[str, str]], change_set: int, batch: int, connections: int, file: Path | None
+) -> float:
     here, there = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(len(pairs), there), daemon=True)
+    server = multiprocessing.Process(target=serve, args=(len(pairs), file, there), daemon=True)
     server.start()
     port = here.recv()
     queue = bodies(port, pairs, change_set, batch)
@@ -104,8 +109,11 @@ def through_the_sandbox(pairs: list[tuple[str, str]], change_set: int, batch: in
     return took_s
 
 
-def plain_inserts(pairs: list[tuple[str, str]], change_set: int) -> float:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def plain_inserts(pairs: list[tuple[str, str]], change_set: int, file: Path | None) -> float:
+    connection = sqlite3.connect(file or ":memory:", isolation_level=None)
+    if file:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("CREATE TABLE accountleads (id INTEGER PRIMARY KEY, accountid TEXT, leadid TEXT)")
     connection.execute("CREATE UNIQUE INDEX pair ON accountleads (accountid, leadid)")
     started = time.perf_counter()
@@ -123,10 +131,13 @@ def main() -> None:
     parser.add_argument("--change-set", type=int, default=100)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--durable", action="store_true")
     options = parser.parse_args()
     pairs = pairs_of(options.links)
-    sandbox_s = through_the_sandbox(pairs, options.change_set, options.batch, options.connections)
-    plain_s = plain_inserts(pairs, options.change_set)
+    with tempfile.TemporaryDirectory() as folder:
+        files = (Path(folder, "sandbox"), Path(folder, "plain")) if options.durable else (None, None)
+        sandbox_s = through_the_sandbox(pairs, options.change_set, options.batch, options.connections, files[0])
+        plain_s = plain_inserts(pairs, options.change_set, files[1])
     rate = options.links / sandbox_s
     print(f"sandbox        {rate:>10,.0f} links/s  (goal {GOAL:,}: {'met' if rate >= GOAL else 'MISSED'})")
     print(f"plain SQLite   {options.links / plain_s:>10,.0f} inserts/s")
