@@ -338,10 +338,11 @@ class _Span:
             if not cleared[k]:
                 for reason in trouble.reasons[k]:
                     self.trouble.note(k, outcome, reason)
-        name, bind = json.dumps(lookup.navigation), json.dumps(lookup.navigation + BIND)
+        clear = ",".join(f"{json.dumps(name)}:null" for name in lookup.emptying)
+        bind = json.dumps(lookup.navigation + BIND)
         for k, text in enumerate(id_texts(ids)):
             if cleared[k]:
-                members[k].append(f"{name}:null")
+                members[k].append(clear)
             elif ids[k] != NO_ID:
                 members[k].append(f'{bind}:"{lookup.entity_set}({text})"')
         self._first_lookup = self._first_lookup or ids

@@ -31,10 +31,15 @@ class CellPlan:
 
 @dataclass(frozen=True, slots=True)
 class LookupPlan:
-    """Cells that name the record a lookup points at."""
+    """Cells that name the record a lookup points at.
+
+    emptying: the navigation properties of its column. One that may point at several tables has as many, and each lets
+    go of its own table's records only.
+    """
 
     relationship: Relationship
     side: RowSide
+    emptying: tuple[str, ...]
 
     @property
     def navigation(self) -> str:
@@ -148,7 +153,7 @@ async def plan_record(
 def _shown(own: PartPlan) -> tuple[Shown, ...]:
     cells = [Shown((cell.column.logical_name,), cell.column.property_name, cell.column.kind) for cell in own.cells]
     lookups = [
-        Shown((one.navigation + BIND, one.navigation), f"_{one.relationship.lookup_attribute}_value", ColumnKind.LOOKUP)
+        Shown((one.navigation + BIND, *one.emptying), f"_{one.relationship.lookup_attribute}_value", ColumnKind.LOOKUP)
         for one in own.lookups
     ]
     return (*cells, *lookups)
@@ -213,4 +218,10 @@ class _Planner:
             raise RelationshipError(
                 f"{told}: {name} is no lookup of {table}.", hint=f"`bulklink relationships {table}` lists its lookups."
             )
-        return LookupPlan(relationship, await row_side(told, told, side, self._table, self._metadata))
+        emptying: tuple[str, ...] = (relationship.navigation_property,)
+        if relationship.polymorphic:
+            via = f"{table}.{relationship.lookup_attribute}"
+            lookups = [line for line in await self._metadata.listing(table) if line.kind == Cardinality.LOOKUP.value]
+            names = [line.navigation_property for line in lookups if line.via == via and line.navigation_property]
+            emptying = tuple(dict.fromkeys(names))
+        return LookupPlan(relationship, await row_side(told, told, side, self._table, self._metadata), emptying)

@@ -178,6 +178,24 @@ def test_an_update_changes_what_has_a_cell_and_leaves_the_rest(tmp_path: Path, m
         assert (two["name"], two["numberofemployees"]) == ("Two", 8)
 
 
+def test_a_lookup_of_several_tables_is_emptied_whatever_it_points_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scene(tmp_path, monkeypatch) as at:
+        lookups = {"parentcustomerid_account": {"table": "account", "match": {"accountnumber": "Customer"}}}
+        record = {"table": "contact", "action": "update", "match": {"contactid": "Id"}, "lookups": lookups}
+        at.write(("Id", "Customer"), (guid(1), "A-1"))
+        at.run(at.job(record=record))
+        other = {"parentcustomerid_contact": {"table": "contact", "match": {"contactid": "Customer"}}}
+        at.write(("Id", "Customer"), (guid(2), guid(3)))
+        at.run(at.job(record={**record, "lookups": other}))
+        assert {held for (held,) in at.select("parentcustomerid", "contact")} == {guid(1), guid(3), None}
+        at.write(("Id", "Customer"), (guid(1), "(clear)"), (guid(2), "(clear)"))
+        at.run(at.job(record=record))
+        assert at.outcomes() == ["updated", "updated"]
+        assert at.select("parentcustomerid", "contact") == [(None,)] * 3
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("ordinal", range(3, 10))
 def test_whichever_answer_is_lost_every_update_is_told_truly(
