@@ -20,7 +20,7 @@ _STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1f}"
     "h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #dcdce3;vertical-align:top}"
-    "td.n,th.n{text-align:right}code{background:#f1f1f5;padding:.1rem .3rem;border-radius:3px}"
+    ".wide{overflow-x:auto}td.n,th.n{text-align:right}code{background:#f1f1f5;padding:.1rem .3rem;border-radius:3px}"
     "@media(prefers-color-scheme:dark){body{background:#16161a;color:#e6e6ea}th,td{border-color:#34343c}"
     "code{background:#25252c}a{color:#8ab4ff}}"
 )
@@ -140,7 +140,9 @@ def _table(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]], *, 
             name = escape(str(row[0]))
             cells[0] = f'<td><a href="links/{name}">{name}</a></td>'
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{''.join(lines)}</table>"
+    # On a narrow screen a wide table moves sideways by itself; the page stays.
+    table = f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+    return f'<h2>{escape(title)}</h2><div class="wide" tabindex="0">{table}</div>'
 
 
 def _cell(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A real browser for tests: opens a file, answers expressions, and tells what it logged and asked for."""
+"""A real browser for tests: opens a file or an address, answers expressions, and tells what it logged and asked for."""
 
 import asyncio
 import contextlib
@@ -54,10 +54,10 @@ class Page:
         while method not in self._events:
             self._note(await asyncio.wait_for(self._socket.receive_json(), 60))
 
-    async def open(self, path):
+    async def open(self, place):
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.call(f"{domain}.enable")
-        await self.call("Page.navigate", url=path.as_uri())
+        await self.call("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
         await self.until("Page.loadEventFired")
 
     async def value(self, expression):
@@ -100,12 +100,12 @@ def browser(profile):
 
 
 @contextlib.asynccontextmanager
-async def opened(port, path):
-    """The tab of the browser on this port, showing this file."""
+async def opened(port, place):
+    """The tab of the browser on this port, showing this file or address."""
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{port}/json/list") as reply:
             tab = next(one for one in await reply.json() if one["type"] == "page")
         async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
             page = Page(socket)
-            await page.open(path)
+            await page.open(place)
             yield page

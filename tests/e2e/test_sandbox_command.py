@@ -128,6 +128,43 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(arguments, sentence, ref
     assert sentence in refused("--port", "0", *arguments)
 
 
+@pytest.fixture
+def unusable(tmp_path):
+    """The four kinds of bad input, as the options that bring them."""
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "account.csv").write_text("nam\nContoso\n", encoding="utf-8")
+    (tmp_path / "page.html").write_text("<html><body>Sign in</body></html>", encoding="utf-8")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield {
+            "a CSDL that is no CSDL": ("--metadata", str(tmp_path / "page.html")),
+            "a table file with unknown columns": ("--load", str(tmp_path / "tables")),
+            "a toggle that does not exist": ("--toggle", "unblamd=always"),
+            "a port in use": ("--port", str(taken.getsockname()[1])),
+        }
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("a CSDL that is no CSDL", "page.html is not a $metadata document"),
+        ("a table file with unknown columns", "table 'account' has no column 'nam'. Did you mean 'name'?"),
+        ("a toggle that does not exist", "There is no toggle 'unblamd'. Did you mean 'unblamed'?"),
+        ("a port in use", "is in use; give another."),
+    ],
+)
+def test_the_installed_command_says_in_one_sentence_what_is_wrong_with(what, words, unusable):
+    command = [sys.executable, "-m", "bulklink", "sandbox", "--port", "0", *unusable[what]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    said, following = done.stderr.splitlines()
+    assert said.startswith("Error: ")
+    assert words in said
+    assert following.startswith("Next: ")
+
+
 def test_a_table_file_with_unknown_columns_is_refused(tmp_path, refused):
     (tmp_path / "account.csv").write_text("nam\nContoso\n", encoding="utf-8")
     assert "'nam'" in refused("--port", "0", "--load", str(tmp_path))
