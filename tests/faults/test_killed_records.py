@@ -83,29 +83,53 @@ JOBS: dict[str, tuple[str, Callable[[Scene], bool], set[str]]] = {
 KILLS = {"create": (6, 9, 12), "update": (6, 8, 11), "parties": (6, 8, 9), "update-multiple": (5, 7, 10)}
 
 
+def begin_and_kill(at: Scene, section: str, ordinal: int) -> None:
+    """Start a run over all rows; kill it when its nth request is executed."""
+    at.sandbox.organisation.load_table("email", [{"activityid": mail(n), "subject": "x"} for n in range(ROWS)])
+    write_rows(at, ROWS)
+    at.write_job(section, send='settle_after = "1s"\nbatch_size = 4\nconcurrency = 2')
+    struck = threading.Event()
+    executed = itertools.count(1)
+
+    def strike(what: str, _number: int) -> None:
+        if what == "is executed" and next(executed) == ordinal:
+            process.kill()
+            struck.set()
+
+    at.watch.on = strike
+    process = at.start()
+    assert struck.wait(15)
+    assert end_of(process).code < 0
+    at.watch.on = lambda what, number: None
+
+
+def write_rows(at: Scene, count: int) -> None:
+    at.write_rows([(str(n), f"Name {n}", account(n), contact(n), mail(n // 2), "to") for n in range(count)], HEADER)
+
+
 @pytest.mark.parametrize(("kind", "ordinal"), [(kind, one) for kind, ordinals in KILLS.items() for one in ordinals])
 def test_a_killed_run_is_carried_to_the_same_end(kind: str, ordinal: int, tmp_path: Path) -> None:
     section, is_done, words = JOBS[kind]
     with scene(tmp_path, relationship="account_primary_contact") as at:
-        at.sandbox.organisation.load_table("email", [{"activityid": mail(n), "subject": "x"} for n in range(ROWS)])
-        at.write_rows([(str(n), f"Name {n}", account(n), contact(n), mail(n // 2), "to") for n in range(ROWS)], HEADER)
-        at.write_job(section, send='settle_after = "1s"\nbatch_size = 4\nconcurrency = 2')
-        struck = threading.Event()
-        executed = itertools.count(1)
-
-        def strike(what: str, _number: int) -> None:
-            if what == "is executed" and next(executed) == ordinal:
-                process.kill()
-                struck.set()
-
-        at.watch.on = strike
-        process = at.start()
-        assert struck.wait(15)
-        assert end_of(process).code < 0
-        at.watch.on = lambda what, number: None
+        begin_and_kill(at, section, ordinal)
         ran = at.run()
         assert ran.code == 0, ran.err
         assert set(at.outcomes()) <= words
         assert len(at.outcomes()) == ROWS
         assert is_done(at)
         assert len(at.run_dirs()) == 1
+
+
+@pytest.mark.parametrize("kind", ["create", "update", "parties"])
+def test_a_killed_run_that_another_input_takes_the_place_of_is_settled_by_reading(kind: str, tmp_path: Path) -> None:
+    section, _, words = JOBS[kind]
+    with scene(tmp_path, relationship="account_primary_contact") as at:
+        begin_and_kill(at, section, KILLS[kind][1])
+        write_rows(at, 3)
+        ran = at.run()
+        assert ran.code == 0, ran.err
+        old, new = at.run_dirs()
+        assert at.summary(old)["state"] == "superseded"
+        assert "in-doubt" not in at.outcomes(old)
+        assert words & set(at.outcomes(old))
+        assert set(at.outcomes(new)) <= words
