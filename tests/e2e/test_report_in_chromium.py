@@ -29,7 +29,6 @@ def report(tmp_path_factory):
     outcomes = [{3: Outcome.REJECTED, 4: Outcome.INVALID}.get(i % 8, Outcome.ASSOCIATED) for i in range(1000)]
     codes = ["0x80040217" if i % 16 == 3 else "0x80040220" if i % 16 == 11 else "" for i in range(1000)]
     facts = about(
-        rows=1000,
         command="bulklink run nightly.toml",
         inputs=(InputFacts("links.csv", 1000),),
         task={"Relationship": HOSTILE},
