@@ -129,7 +129,7 @@ def option_set(table: Table, column: Column) -> dict[str, Any]:
 
 def _option(column: Column, value: int, text: str) -> dict[str, Any]:
     others = [(language, words) for number, language, words in column.translations if number == value]
-    nothing = {"LocalizedLabels": [], "UserLocalizedLabel": None}
+    nothing: dict[str, Any] = {"LocalizedLabels": [], "UserLocalizedLabel": None}
     return {"Value": value, "Label": label(text, others), "Description": nothing}
 
 

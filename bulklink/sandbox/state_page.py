@@ -20,10 +20,13 @@ _STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1f}"
     "h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}"
     "th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #dcdce3;vertical-align:top}"
-    ".wide{overflow-x:auto}td.n,th.n{text-align:right}code{background:#f1f1f5;padding:.1rem .3rem;border-radius:3px}"
+    ".wide{overflow-x:auto}td.long{min-width:14rem}td.n,th.n{text-align:right}"
+    "code{background:#f1f1f5;padding:.1rem .3rem;border-radius:3px}"
     "@media(prefers-color-scheme:dark){body{background:#16161a;color:#e6e6ea}th,td{border-color:#34343c}"
     "code{background:#25252c}a{color:#8ab4ff}}"
 )
+#: Texts above this many characters get room, so that they do not become a column of words.
+_LONG: Final = 40
 _INTRODUCTION: Final = (
     "<p>A local server that behaves like the Dataverse Web API. "
     'The same as <a href="?format=json">JSON</a>, all records as <a href="dump.zip">CSV files</a>.</p>'
@@ -132,7 +135,11 @@ def _relationships(relationships: list[dict[str, Any]]) -> str:
 def _table(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]], *, links: bool = False) -> str:
     if not rows:
         return ""
-    head = "".join(f"<th>{escape(text)}</th>" for text in header)
+    numbers = [isinstance(value, int) for value in rows[0]]
+    head = "".join(
+        f"<th{' class=n' if is_number else ''}>{escape(text)}</th>"
+        for text, is_number in zip(header, numbers, strict=True)
+    )
     lines = []
     for row in rows:
         cells = [_cell(value) for value in row]
@@ -148,4 +155,5 @@ def _table(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]], *, 
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f'<td class="n">{value:,}</td>'
-    return f"<td>{escape(str(value))}</td>"
+    text = str(value)
+    return f"<td{' class=long' if len(text) > _LONG else ''}>{escape(text)}</td>"
