@@ -74,8 +74,13 @@ class PartPlan:
     @property
     def columns(self) -> tuple[int, ...]:
         """The input's columns that the part reads."""
-        sides = [column for one in (*self.lookups, *self.collections) for column in one.side.columns]
-        return tuple(dict.fromkeys([*(cell.position for cell in self.cells), *sides]))
+        named = [column for side in self.sides for column in side.columns]
+        return tuple(dict.fromkeys([*(cell.position for cell in self.cells), *named]))
+
+    @property
+    def sides(self) -> list[RowSide]:
+        """The other records that the part names."""
+        return [*(one.side for one in self.lookups), *(one.side for one in self.collections)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,7 @@ class RecordPlan:
         """Every record that a row names, each under a name of its own."""
         found = {"record": self.key} if self.key else {}
         for part in (self.own, *self.children):
-            for one in (*part.lookups, *part.collections):
-                found[one.side.name] = one.side
+            found |= {side.name: side for side in part.sides}
         return found
 
 
