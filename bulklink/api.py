@@ -21,16 +21,17 @@ from bulklink.driving import Interruption, SystemClock
 from bulklink.errors import ExitCode
 from bulklink.files.journal import Journal
 from bulklink.files.readers import open_input
-from bulklink.files.run_directory import JOURNAL, SPOOL
+from bulklink.files.run_directory import JOURNAL, SPOOL, links_in
 from bulklink.files.spool import Spool
 from bulklink.findings import Checked
 from bulklink.finishing import write_files
 from bulklink.job import Job, LoadedJob, RunOptions
 from bulklink.job.document import read_side
+from bulklink.links_place import report_links
 from bulklink.listener import Listener
 from bulklink.proposing import Proposals, Proposer, Wish
 from bulklink.session import Session
-from bulklink.several import links_apart, options_of, run_in_order
+from bulklink.several import Several
 from bulklink.summary import Summary
 
 if TYPE_CHECKING:
@@ -79,16 +80,17 @@ def run_job(
         return anyio.run(run_all)
 
 
-def _sessions(loaded: LoadedJob, options: RunOptions, *others: Any) -> Callable[[], Coroutine[Any, Any, Summary]]:
-    """What runs the job: one session for each link, in order. others: what every session is given besides."""
-    jobs = links_apart(loaded)
-    sessions = [Session(job, options_of(options, place, len(jobs)), *others) for place, job in enumerate(jobs, 1)]
-    return lambda: run_in_order(loaded.job.name, [session.run for session in sessions])
+def _sessions(loaded: LoadedJob, *others: Any) -> Callable[[], Coroutine[Any, Any, Summary]]:
+    """What runs the job. others: what a session is given besides."""
+    session = Session(loaded, *others)
+    return Several(session).run if len(loaded.job.links) > 1 else session.run
 
 
 def report(run_dir: str | Path) -> Summary:
     """Write outcomes, summary and report of a finished or interrupted run again. Nothing is sent."""
     directory = Path(run_dir)
+    if links_in(directory) is not None:
+        return report_links(directory, report)
     with Journal.open(directory / JOURNAL) as journal, Spool.open(directory / SPOOL) as spool:
         settings = journal_settings(journal)
         formats = settings.get("report.outcomes") or ["csv"]

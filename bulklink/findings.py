@@ -87,7 +87,7 @@ def together(name: str, parts: Sequence[Checked]) -> Checked:
         outcomes.update(part.outcomes)
     return Checked(
         name,
-        [one for part in parts for one in (Finding("link", part.job), *part.findings)],
+        [one for k, part in enumerate(parts, 1) for one in (Finding("link", str(k)), *part.findings)],
         sum(part.rows or 0 for part in parts),
         sum(part.to_send or 0 for part in parts),
         dict(outcomes),

@@ -6,6 +6,8 @@ Does not know: run directories; it works in one that vanishes.
 
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from bulklink.core.work import Found, Settlement, Work
 from bulklink.driving import Clock
 from bulklink.errors import ExitCode, GuardStop
 from bulklink.files.readers import InputTable
+from bulklink.files.spool import Spool
 from bulklink.first_pass import Task, ask_for_keys
 from bulklink.guards import guard_stop
 from bulklink.job import LoadedJob
@@ -29,23 +32,25 @@ READ_ROWS = 1_000
 
 
 async def foresee(
-    loaded: LoadedJob, task: Task, table: InputTable, connection: Connection, listener: Listener, clock: Clock
+    loaded: LoadedJob,
+    task: Task,
+    table: InputTable,
+    connection: Connection,
+    listener: Listener,
+    clock: Clock,
+    why: str = "",
 ) -> Summary:
-    """What a run would do now, as counts of outcomes; exit code 0, 3 or 5 as the run would have."""
+    """What a run would do now, as counts of outcomes; exit code 0, 3 or 5 as the run would have.
+
+    why: what holds it back whatever its own rows are.
+    """
     with tempfile.TemporaryDirectory(prefix="bulklink-") as name:
         hygiene = watch(loaded.job, task, table)
-        intake = task.intake(table, Path(name))
-        blocks = list(intake.read())
-        for warning in hygiene.warnings():
-            listener.note(warning.sentence)
-        await ask_for_keys(intake.books, connection.reader, connection.metadata)
-        blocks += intake.resolve()
-        with intake.spool() as spool:
-            ledger = Ledger(spool.n_rows)
-            for block in blocks:
-                ledger.settle(block)
+        with await _spooled(task, table, connection, Path(name)) as (spool, ledger):
+            for warning in hygiene.warnings():
+                listener.note(warning.sentence)
             first = task.judge(spool, ledger, ledger.settle)
-            why = guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
+            why = why or guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
             if why:
                 counts = ledger.counts()
                 counts[Outcome.GUARDED] += counts.pop(Outcome.NONE, 0)
@@ -65,6 +70,38 @@ async def foresee(
         "why": why,
     }
     return Summary(facts, None, exit_code, error)
+
+
+async def why_held_back(loaded: LoadedJob, task: Task, table: InputTable, connection: Connection, clock: Clock) -> str:
+    """What a guard rail says of the rows as they are now; "" if nothing."""
+    guard = loaded.job.guard
+    if guard.max_unresolved is None and guard.min_rows is None and not guard.max_input_age:
+        return ""
+    with (
+        tempfile.TemporaryDirectory(prefix="bulklink-") as name,
+        await _spooled(task, table, connection, Path(name)) as (_, ledger),
+    ):
+        return guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
+
+
+async def _spooled(
+    task: Task, table: InputTable, connection: Connection, directory: Path
+) -> AbstractContextManager[tuple[Spool, Ledger]]:
+    """The first pass: the rows, and the outcomes of those that are wrong by themselves."""
+    intake = task.intake(table, directory)
+    blocks = list(intake.read())
+    await ask_for_keys(intake.books, connection.reader, connection.metadata)
+    blocks += intake.resolve()
+
+    @contextmanager
+    def opened() -> Iterator[tuple[Spool, Ledger]]:
+        with intake.spool() as spool:
+            ledger = Ledger(spool.n_rows)
+            for block in blocks:
+                ledger.settle(block)
+            yield spool, ledger
+
+    return opened()
 
 
 def _exit_code(counts: Counter[Outcome]) -> ExitCode:

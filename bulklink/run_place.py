@@ -15,10 +15,12 @@ from bulklink.files.about_run import RunState
 from bulklink.files.journal import Journal
 from bulklink.files.run_directory import (
     JOURNAL,
+    LINKS,
     LOG,
     PastRun,
     check_newest_readable,
     chosen_run_directory,
+    links_in,
     new_run_directory,
     past_runs,
     read_run,
@@ -73,14 +75,18 @@ def choose_place(base: Path, identity: Identity, options: RunOptions, now_s: flo
     runs = past_runs(base, identity.job)
     retry_of = None
     if options.retry_failed:
-        retry_of = run_to_retry(runs, identity.organisation, identity.job, identity.fingerprint)
+        if options.retries:
+            retry_of = read_run(options.retries)
+        else:
+            retry_of = run_to_retry(runs, identity.organisation, identity.job, identity.fingerprint)
         if retry_of is None:
             raise JobError("There is no finished run of this job and input whose failed rows could be sent again.")
     resumable = None
     if not options.fresh and not options.retry_failed and options.run_dir is None:
         found = run_to_resume(runs, identity.organisation, identity.job, identity.fingerprint, now_s, resume_within_s)
         resumable = found if found and _has_begun_to_send(found.directory) else None
-    superseded = runs_to_supersede(runs, identity.organisation, identity.job, resumable)
+    elsewhere = [read_run(directory) for directory in options.closes]
+    superseded = runs_to_supersede([*runs, *elsewhere], identity.organisation, identity.job, resumable)
     if resumable:
         return RunPlace(resumable.directory, resumes=True, superseded=superseded)
     return RunPlace(_fresh_directory(base, identity, options, now_s), retry_of=retry_of, superseded=superseded)
@@ -88,6 +94,8 @@ def choose_place(base: Path, identity: Identity, options: RunOptions, now_s: flo
 
 def _chosen(directory: Path, identity: Identity) -> RunPlace | None:
     """The run that is in the directory of --run-dir; None if nothing was sent from there yet."""
+    if links_in(directory) is not None:
+        raise JournalMismatch(f"{directory} holds runs of several links, those of another job.")
     if not (directory / JOURNAL).exists():
         return None
     run = read_run(directory)
@@ -108,6 +116,6 @@ def _fresh_directory(base: Path, identity: Identity, options: RunOptions, now_s:
     if options.run_dir is None:
         return new_run_directory(base, identity.job, now_s)
     directory = chosen_run_directory(options.run_dir)
-    for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", LOG):
+    for name in (LINKS, JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", LOG):
         (directory / name).unlink(missing_ok=True)
     return directory

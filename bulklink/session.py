@@ -65,6 +65,8 @@ class Session:
     frame: "pd.DataFrame | None" = None
     credential: object = None
     clock: Clock = field(default_factory=SystemClock)
+    #: Why nothing may be sent, whatever this run's own rows are; "" if nothing is known.
+    held_back: str = ""
 
     @property
     def job(self) -> Job:
@@ -76,14 +78,16 @@ class Session:
         return await self.interruption.ends(self._run)
 
     async def _run(self) -> Summary:
-        table = self._open_input(tasks.headers_used(self.job))
+        table = self.opened(tasks.headers_used(self.job))
+        for found in table.found:
+            self.listener.note(found.describe())
         async with Connection(self.loaded, self.env, self.listener, self.clock, self.credential) as connection:
             await connection.who_am_i()
             task = await tasks.plan(self.job, table, connection.metadata)
             if self.options.dry_run:
                 for note in task.notes:
                     self.listener.note(note)
-                return await foresee(self.loaded, task, table, connection, self.listener, self.clock)
+                return await foresee(self.loaded, task, table, connection, self.listener, self.clock, self.held_back)
             identity = Identity(
                 self.job.dataverse.url,
                 self.job.name,
@@ -97,15 +101,14 @@ class Session:
                 place = choose_place(base, identity, self.options, wall_s, resume_within_s)
                 return await self._run_in(place, identity, task, table, connection)
 
-    def _open_input(self, headers: list[str]) -> InputTable:
+    def opened(self, headers: list[str]) -> InputTable:
+        """The input. Raises InputError if it lacks one of the headers."""
         if self.frame is not None:
             table = open_frame(self.frame, now_s=self.clock.wall())
         else:
             table = open_input(self.loaded.required_input(), self.loaded.base_dir)
         for header in headers:
             table.column_index(header)
-        for found in table.found:
-            self.listener.note(found.describe())
         return table
 
     async def _run_in(
@@ -223,7 +226,7 @@ class Session:
 
     def _guarded(self, table: InputTable, ledger: Ledger, settle: Settle) -> GuardStop | None:
         """Hold everything back if a guard rail says so."""
-        why = guard_stop(self.job, ledger, self.clock.wall() - table.modified_s)
+        why = self.held_back or guard_stop(self.job, ledger, self.clock.wall() - table.modified_s)
         if not why:
             return None
         settle(before_sending(ledger.open_rows(), Outcome.GUARDED, message=why))

@@ -1,72 +1,107 @@
-"""Several [[link]] in one job: one run each, in order.
+"""Several [[link]] in one job: all are checked, then one run for each, in order.
 
-Owns: how a job is taken apart, when the next link is not begun, and what the whole is called.
-Does not know: how a run goes.
+Owns: how a job is taken apart, what is looked at before anything is sent, when the next link is not begun.
+Does not know: how a run goes, where its files are.
 Source: the public contract (README, "Job file").
 """
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from typing import Any, Final
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
-from bulklink.errors import BulklinkError, ExitCode
+from bulklink import tasks
+from bulklink.connecting import Connection
+from bulklink.errors import BulklinkError
+from bulklink.files.run_directory import prune
+from bulklink.foreseeing import why_held_back
 from bulklink.job import LoadedJob, RunOptions
+from bulklink.links_place import GOES_ON, LinksPlace, choose_links_place, together
+from bulklink.run_place import Identity, fingerprint_of
+from bulklink.session import Session
 from bulklink.summary import Summary
 
-#: After these the next link is begun; everything else would stop it too, or says that somebody should look first.
-_GOES_ON: Final = (ExitCode.AS_ASKED, ExitCode.TROUBLES)
+_NOT_PLAIN: Final = re.compile(r"[^\w.-]+")
+_NAME_CHARACTERS_MAX: Final = 80
 
 
 def links_apart(loaded: LoadedJob) -> list[LoadedJob]:
-    """One job for each link, named after the whole and its place; the job itself if it has no more than one."""
+    """One job for each link; the job itself if it has no more than one."""
     links = loaded.job.links
     if len(links) < 2:
         return [loaded]
-    name = loaded.job.name
-    jobs = [
-        loaded.job.model_copy(update={"links": (link,), "name": f"{name}-{place}"})
-        for place, link in enumerate(links, 1)
-    ]
+    jobs = [loaded.job.model_copy(update={"links": (link,)}) for link in links]
     return [replace(loaded, job=job) for job in jobs]
 
 
-def options_of(options: RunOptions, place: int, count: int) -> RunOptions:
-    """The options of one of the runs: a folder of its own below --run-dir."""
-    if options.run_dir is None or count < 2:
-        return options
-    return replace(options, run_dir=options.run_dir / str(place))
+@dataclass(slots=True)
+class Several:
+    """The links of one job. session: what a run of each is made from."""
+
+    session: Session
+
+    async def run(self) -> Summary:
+        """Check all links, then run one after the other until one is stopped."""
+        session, parts = self.session, links_apart(self.session.loaded)
+        fingerprint, why = await session.interruption.ends(lambda: self._looked_at(parts))
+        if session.options.dry_run:
+            done = [await self._run(part, session.options, why) for part in parts]
+            return together(session.job.name, done, len(parts))
+        report = session.job.report
+        place = choose_links_place(
+            session.loaded.resolve(report.dir),
+            Identity(session.job.dataverse.url, session.job.name, fingerprint),
+            [_plain(number, part) for number, part in enumerate(parts, 1)],
+            session.options,
+            session.clock.wall(),
+            session.job.send.resume_within,
+        )
+        # What has begun to be sent is not for a guard to hold back any more.
+        summary = await self._run_all(parts, place, "" if place.has_begun else why)
+        if session.options.run_dir is None:
+            prune(session.loaded.resolve(report.dir), session.job.name, report.keep)
+        return summary
+
+    async def _run_all(self, parts: Sequence[LoadedJob], place: LinksPlace, why: str) -> Summary:
+        session = self.session
+        place.note("unfinished")
+        done: list[Summary] = []
+        stop: BulklinkError | None = None
+        for k, part in enumerate(parts):
+            session.listener.note(f"Link {k + 1} of {len(parts)}: {part.job.links[0].relationship}")
+            try:
+                done.append(await self._run(part, place.options(k, session.options), why))
+            except BulklinkError as error:
+                if not done:
+                    raise
+                stop = error
+                break
+            if done[-1].exit_code not in GOES_ON and not why:
+                break
+        return place.close(done, session.job.report.outcomes, stop)
+
+    async def _run(self, part: LoadedJob, options: RunOptions, why: str) -> Summary:
+        return await replace(self.session, loaded=part, options=options, held_back=why).run()
+
+    async def _looked_at(self, parts: Sequence[LoadedJob]) -> tuple[str, str]:
+        """What makes the whole the same work as another, and why nothing may be sent.
+
+        Raises what makes the job unusable: nothing of any link was sent then.
+        """
+        session = self.session
+        table = session.opened([header for part in parts for header in tasks.headers_used(part.job)])
+        async with Connection(
+            session.loaded, session.env, session.listener, session.clock, session.credential
+        ) as connection:
+            await connection.who_am_i()
+            found = [await tasks.plan(part.job, table, connection.metadata) for part in parts]
+            why = ""
+            for part, task in zip(parts, found, strict=True):
+                why = why or await why_held_back(part, task, table, connection, session.clock)
+        subjects = [task.subject for task in found]
+        return fingerprint_of(table.fingerprint, session.job.fingerprint_parts(), *subjects), why
 
 
-async def run_in_order(name: str, runs: Sequence[Callable[[], Awaitable[Summary]]]) -> Summary:
-    """Run one after the other until one is stopped. A single run is passed on as it is."""
-    if len(runs) == 1:
-        return await runs[0]()
-    parts: list[Summary] = []
-    for run in runs:
-        try:
-            parts.append(await run())
-        except BulklinkError as error:
-            if not parts:
-                raise
-            facts = {"job": f"{name}-{len(parts) + 1}", "exit_code": int(error.exit_code), "rows": 0, "outcomes": {}}
-            parts.append(Summary(facts, None, error.exit_code, error))
-        if parts[-1].exit_code not in _GOES_ON:
-            break
-    return _together(name, parts)
-
-
-def _together(name: str, parts: Sequence[Summary]) -> Summary:
-    outcomes: Counter[str] = Counter()
-    for part in parts:
-        outcomes.update(part.facts.get("outcomes") or {})
-    last = parts[-1]
-    worst = max(part.exit_code for part in parts) if last.exit_code in _GOES_ON else last.exit_code
-    facts: dict[str, Any] = {
-        "job": name,
-        "exit_code": int(worst),
-        "rows": sum(int(part.facts.get("rows") or 0) for part in parts),
-        "outcomes": dict(outcomes),
-        "runs": [part.facts for part in parts],
-    }
-    return Summary(facts, None, worst, last.error, tuple(parts))
+def _plain(number: int, part: LoadedJob) -> str:
+    """The name of the directory of one link's run."""
+    return f"{number}-{_NOT_PLAIN.sub('-', part.job.links[0].relationship)[:_NAME_CHARACTERS_MAX]}"

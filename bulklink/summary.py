@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Summary:
     """How a run ended. facts: what summary.json holds. error: what stopped it early, None if nothing did.
 
-    parts: of a job with several [[link]], the run of each; then the outcomes are theirs.
+    parts: of a job with several [[link]], the run of each.
     """
 
     facts: Mapping[str, Any]
@@ -34,5 +34,9 @@ class Summary:
         import pandas as pd
 
         if self.run_dir is None:
-            raise ValueError("look at the outcomes of each part" if self.parts else "a dry run has no outcomes")
-        return pd.read_csv(self.run_dir / "outcomes.csv", dtype=str, keep_default_na=False)
+            raise ValueError("a dry run has no outcomes")
+        if (self.run_dir / "outcomes.csv").exists():
+            return pd.read_csv(self.run_dir / "outcomes.csv", dtype=str, keep_default_na=False)
+        if (self.run_dir / "outcomes.parquet").exists():
+            return pd.read_parquet(self.run_dir / "outcomes.parquet").astype("string").fillna("").astype(object)
+        return pd.read_excel(self.run_dir / "outcomes.xlsx", dtype=str, keep_default_na=False, engine="calamine")

@@ -38,8 +38,8 @@ IMPORT_LINE = (
     # Runs.
     "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "link_intake", "linking",
     "record_plan", "record_intake", "recording", "party_recording", "tasks", "watching",
-    "progress", "finishing", "guards", "several", "foreseeing", "superseding", "session", "findings", "checking", "proposing", "job_text",
-    "api",
+    "progress", "finishing", "guards", "foreseeing", "superseding", "session", "links_place", "several", "findings",
+    "checking", "proposing", "job_text", "api",
     # The front door.
     "cli.*", "__main__",
 )  # fmt: skip

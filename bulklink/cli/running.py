@@ -78,8 +78,10 @@ def say_summary(summary: "Summary", session: Session, *, dry_run: bool = False) 
     if session.json:
         click.echo(json.dumps(summary.facts, indent=2, ensure_ascii=False))
     else:
-        for part in summary.parts or (summary,):
-            click.echo(closing_block(part.facts, part.run_dir, dry_run=dry_run, advise=part.error is None))
+        for number, part in enumerate(summary.parts, 1):
+            facts = {**part.facts, "job": f"{part.facts['job']}, link {number}"}
+            click.echo(closing_block(facts, part.run_dir, dry_run=dry_run, advise=False))
+        click.echo(closing_block(summary.facts, summary.run_dir, dry_run=dry_run, advise=summary.error is None))
     return int(summary.exit_code)
 
 

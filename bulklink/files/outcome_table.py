@@ -37,10 +37,10 @@ class OutcomeTable:
         self._outcomes = outcomes
         front = ["row", "file", "sheet"] if spool.parts else ["row"]
         taken = set(spool.header)
-        self.front = [_own_name(name, taken) for name in front]
+        self.front = [own_name(name, taken) for name in front]
         self._has_record_ids = RECORD_IDS in spool.metadata
         back = [*OUTCOME_COLUMNS, *([_RECORD_ID] if self._has_record_ids else [])]
-        self.back = [_own_name(name, taken) for name in back]
+        self.back = [own_name(name, taken) for name in back]
         self._part_names = [f"{file}, sheet {sheet}" if sheet else file for file, sheet in spool.parts]
         # The parts follow one another in the spool, so that halving finds where each begins.
         every = range(spool.n_rows)
@@ -129,7 +129,7 @@ def _about(outcome: int, name: str, found: int, message: str) -> str:
     return f"{text}: {message}" if message else text
 
 
-def _own_name(name: str, taken: set[str]) -> str:
+def own_name(name: str, taken: set[str]) -> str:
     """A name for a column of ours that no column of the input has."""
     while name in taken:
         name = f"bulklink_{name}"

@@ -47,12 +47,12 @@ def write_outcomes(directory: Path, spool: Spool, journal: Journal, formats: Seq
     books = outcomes.books()
     books.check()
     table = OutcomeTable(spool, outcomes)
-    written = Written(books, [directory / f"outcomes.{name}" for name in _SINKS if name in formats])
+    written = Written(books, [directory / f"outcomes.{name}" for name in SINKS if name in formats])
     if books.not_as_asked:
         written.files.append(directory / TROUBLES)
     _write(table, written)
     with words_for_disk_trouble(directory):
-        for path in (directory / TROUBLES, *(directory / f"outcomes.{name}" for name in _SINKS)):
+        for path in (directory / TROUBLES, *(directory / f"outcomes.{name}" for name in SINKS)):
             if path not in written.files:
                 path.unlink(missing_ok=True)
     return written
@@ -62,7 +62,7 @@ def _write(table: OutcomeTable, written: Written) -> None:
     rows = in_trouble = 0
     with ExitStack() as files:
         sinks = [
-            files.enter_context(_SINKS[path.suffix[1:]](path, table.header, written.notes))
+            files.enter_context(SINKS[path.suffix[1:]](path, table.header, written.notes))
             for path in written.files
             if path.name != TROUBLES
         ]
@@ -94,7 +94,7 @@ def _csv_file(path: Path, header: list[str], _: list[str]) -> Iterator[Sink]:
         yield write
 
 
-_SINKS: Final[Mapping[str, Callable[[Path, list[str], list[str]], AbstractContextManager[Sink]]]] = {
+SINKS: Final[Mapping[str, Callable[[Path, list[str], list[str]], AbstractContextManager[Sink]]]] = {
     "csv": _csv_file,
     "xlsx": workbook_file,
     "parquet": parquet_file,

@@ -6,13 +6,14 @@ Source: the public contract (README, "Files of a run").
 """
 
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bulklink.errors import BulklinkError, JournalError
 from bulklink.files.about_run import AboutRun, RunEnd, RunState, from_iso
@@ -25,6 +26,8 @@ SUMMARY: Final = "summary.json"
 REPORT: Final = "report.html"
 LOG: Final = "log.jsonl"
 REMOVALS: Final = "removals.csv"
+#: Says of a directory that it holds one run for each link of a job.
+LINKS: Final = "links.json"
 
 _STAMP: Final = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 #: What no system minds in the name of a directory.
@@ -172,14 +175,38 @@ def prune(base: Path, job: str, keep: int) -> list[Path]:
 
 
 def _may_go(directory: Path) -> bool:
+    known = links_in(directory)
+    if known is not None:
+        runs = [directory / name for name in known["runs"] if (directory / name / JOURNAL).exists()]
+        return known["state"] != RunState.UNFINISHED and not known.get("chosen") and all(map(_is_settled, runs))
     try:
-        run = read_run(directory)
-        if run.end.state is RunState.UNFINISHED or run.about.chosen:
+        return not read_run(directory).about.chosen and _is_settled(directory)
+    except JournalError:
+        return False
+
+
+def _is_settled(directory: Path) -> bool:
+    try:
+        if read_run(directory).end.state is RunState.UNFINISHED:
             return False
         with Journal.open(directory / JOURNAL, checked=False) as journal:
             return not journal.unsettled_batches()
     except JournalError:
         return False
+
+
+def links_in(directory: Path) -> dict[str, Any] | None:
+    """What is known of the runs of several links in this directory; None if it is of another kind."""
+    try:
+        found = json.loads((directory / LINKS).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"runs", "state", "organisation"} <= found.keys() else None
+
+
+def stamped_directories(base: Path, job: str) -> list[Path]:
+    """The directories of a job that are named like runs, newest first, whatever is in them."""
+    return _stamped(job_directory(base, job))
 
 
 def _stamped(parent: Path) -> list[Path]:

@@ -17,6 +17,8 @@ class RunOptions:
     dry_run: read and judge, send nothing, write no outcomes.
     fresh: never resume. retry_failed: send the rows not as asked of the newest finished run.
     allow_removals: lifts both removal limits up to this many, for this run.
+    retries: the run directory whose failed rows are sent again, where it is not to be looked for. closes: unfinished
+    runs elsewhere that this one takes the place of.
     signals: SIGINT and SIGTERM end the run cleanly; only the command line asks for that.
     command: what a person types to go on with this run; retry_command: to send its failed rows again. The report
     shows them; "" where nobody typed anything.
@@ -30,3 +32,5 @@ class RunOptions:
     signals: bool = False
     command: str = ""
     retry_command: str = ""
+    retries: Path | None = None
+    closes: tuple[Path, ...] = ()
