@@ -5,11 +5,12 @@ import itertools
 import pytest
 
 from bulklink.core.open_rows import ROW_TIME_MAX_S
+from bulklink.core.relationships import Cardinality
 from bulklink.core.steps import Finished, Send, Wait
 from bulklink.sandbox.errors import ODataError
 from bulklink.sandbox.messages import error_answer
-from bulklink.vocabulary import Action, Outcome
-from tests.simulation.world import Plan, World
+from bulklink.vocabulary import Action, Isolation, Outcome
+from tests.simulation.world import SETTLE_AFTER_S, Plan, World
 
 DEADLOCK = ODataError(500, "0x80044150", "Sql error: Generic SQL error. Sql Number: 1205")
 SQL_TIMEOUT = ODataError(500, "0x80044151", "Sql error: Execution Timeout Expired.")
@@ -152,3 +153,70 @@ def test_refusals_that_wait_to_be_read_do_not_keep_others_from_being_read():
     world = World(Plan(seed=5, rows=rows, linked={(f, t) for f, t, _ in rows}, skip_existing="never"))
     world.run_until_settled()
     assert len(world.journal.outcomes()) == len(rows)
+
+
+# -- what a mutation of the code must not survive (benchmarks/mutations.py) -------------------------------------------
+
+
+def finish(run):
+    """Answer everything until the run ends; the outcomes."""
+    found = {}
+    while not isinstance(step := run.step(), Finished):
+        if isinstance(step, Send):
+            run.answer(step)
+        else:
+            run.now_s = max(run.now_s + 1e-3, step.until_s)
+        found |= run.outcomes()
+    return found | run.outcomes()
+
+
+def test_readings_wait_for_retry_after_as_writes_do():
+    run = Stepper(rows=3, skip_existing="always")
+    send = run.send()
+    assert send.is_read
+    run.refuse(send, 429, "0x80072322", {"retry-after": "30"})
+    told_s = run.now_s
+    assert isinstance(run.step(), Wait)
+    run.send()
+    assert run.now_s >= told_s + 30
+
+
+def test_a_duplicate_does_not_vouch_for_its_siblings():
+    run = Stepper(rows=6, change_set_size=6, linked={(2, 2)})
+    found = finish(run)
+    assert found == {row: Outcome.ALREADY_ASSOCIATED if row == 2 else Outcome.ASSOCIATED for row in range(6)}
+    assert len(run.world.links()) == 6
+
+
+def test_not_there_right_after_a_lost_answer_is_not_not_done():
+    run = Stepper(rows=1, cardinality=Cardinality.LOOKUP, skip_existing="always")
+    run.answer(run.send())
+    write = run.send()
+    assert not write.is_read
+    run.engine.lost(write.number, "lost", run.now_s, may_have_arrived=True)
+    lost_s = run.now_s
+    while run.now_s < lost_s + SETTLE_AFTER_S - 1:
+        step = run.step()
+        if isinstance(step, Send):
+            assert step.is_read, "sent again before the doubt was over"
+            run.answer(step)
+        else:
+            run.now_s = max(run.now_s + 1e-3, min(step.until_s, lost_s + SETTLE_AFTER_S - 1))
+        assert run.outcomes() == {}
+
+
+def test_a_group_is_sent_whole_or_not_at_all():
+    groups = [k // 4 for k in range(12)]
+    run = Stepper(rows=12, isolation=Isolation.GROUP, group_of=groups, batch_size=6, skip_existing="always")
+    found = {}
+    while not isinstance(step := run.step(), Finished):
+        if isinstance(step, Wait):
+            run.now_s = max(run.now_s + 1e-3, step.until_s)
+            continue
+        if not step.is_read:
+            sent = sorted(step.rows.tolist())
+            whole = sorted(row for row in range(12) if groups[row] in {groups[one] for one in sent})
+            assert sent == whole
+        run.answer(step)
+        found |= run.outcomes()
+    assert set((found | run.outcomes()).values()) == {Outcome.ASSOCIATED}
