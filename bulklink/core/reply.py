@@ -87,6 +87,8 @@ class BatchReply:
 
     def rolled_back(self, sizes: Sequence[int]) -> int:
         """Change sets that fell because of one of their rows; a row that goes alone takes nobody with it."""
+        if not (self.blame or self.unblamed):
+            return 0
         starts = accumulate(sizes, initial=0)
         return sum(
             size > 1 and (start in self.blame or start in self.unblamed)
