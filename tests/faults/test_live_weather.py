@@ -8,14 +8,14 @@ from collections import Counter
 
 import pytest
 
-from bulklink.core import verdict
+from bulklink.core import halting, verdict
 from bulklink.sandbox.toggles import Toggles
 from tests.live import COLLECTION, CUSTOMER, LOOKUP, MIXED, NN, account, contact, lead, scene
 
 ROWS = 300
 RUNS_MAX = 25
 LATENCY = "[latency]\nrequest_s = 0.005\noperation_s = 0.0005\n"
-SEND = 'settle_after = "{settle}"\nbatch_size = {batch}\nconcurrency = 4\nrequest_timeout = "3s"{more}'
+SEND = 'settle_after = "{settle}"\nbatch_size = 8\nconcurrency = 4\nrequest_timeout = "3s"'
 FINAL = {"associated", "disassociated", "already-associated", "already-disassociated", "rejected", "exhausted"}
 BEFORE_SENDING = {"duplicate", "invalid", "conflicting"}
 
@@ -84,17 +84,17 @@ def collections(chance):
     return [(row[1], row[0], row[2]) for row in rows], COLLECTION, world
 
 
-def play(folder, make, weather, seed=1, settle="1s", batch=8, more="", **how):
+def play(folder, make, weather, seed=1, settle="1s", send=SEND, runs_max=RUNS_MAX, **how):
     """Run until it ends; then hold the outcomes against what is there."""
     rows, link, world = make(random.Random(seed))
     with scene(folder, weather=weather, seed=seed, **world | how) as live:
         live.write_rows(rows)
-        live.write_job(link.format(action=MIXED), send=SEND.format(settle=settle, batch=batch, more=more))
+        live.write_job(link.format(action=MIXED), send=send.format(settle=settle))
         before, others = live.links(), customers_of_the_other_kind(live)
         codes = []
         while not codes or codes[-1] in (4, 6):
             codes.append(live.call())
-            assert len(codes) <= RUNS_MAX, codes
+            assert len(codes) <= runs_max, codes
         assert codes[-1] in (0, 3), (codes, live.last_error)
         check_truth(live, before)
         # Only a row that sets a customer takes the place of one of the other kind.
@@ -215,3 +215,31 @@ def test_a_commit_that_comes_late_after_a_time_out_is_found(tmp_path, make, dela
         f'[[fault]]\nkind = "late-commit"\nanswer = "reset"\ndelay_s = {delay_s}\nprobability = 0.3\nmethod = "POST"\n'
     )
     play(tmp_path, make, LATENCY + late, seed=4, settle="2s")
+
+
+def test_a_service_that_is_gone_for_long_stops_the_run_and_the_next_one_goes_on(tmp_path, monkeypatch):
+    """Ten minutes, scaled down to seconds like the patience of two minutes."""
+    monkeypatch.setattr(halting, "UNREACHABLE_AFTER_S", 1.0)
+    gone = '[[fault]]\nkind = "unavailable"\nfrom_s = 0.15\nuntil_s = 4.0\nbatches_only = true\n'
+    live, faults = play(tmp_path, many_to_many, LATENCY + gone, runs_max=100)
+    assert faults["unavailable"] > 2
+    assert len(live.run_dirs()) == 1
+    assert live.summary()["resumed"] is True
+    assert Counter(live.outcomes())["exhausted"] == 0
+
+
+HUB_WEATHER = "[latency]\nrequest_s = 0.02\noperation_s = 0.002\n" + '[[fault]]\nkind = "deadlock"\nprobability = 1.0\n'
+
+
+@pytest.mark.parametrize(("more", "meets"), [("", False), ("\nhub_parallelism = 50", True)])
+def test_a_hub_meets_no_deadlock_with_default_settings(tmp_path, more, meets):
+    """Whatever two requests at work both touch is lost to one of them; one account has a quarter of the rows."""
+
+    def hub(chance):
+        rows = [(account(0 if n % 4 == 0 else 1 + n % 59), lead(n), "+") for n in range(ROWS)]
+        chance.shuffle(rows)
+        return rows, NN, {}
+
+    live, faults = play(tmp_path, hub, HUB_WEATHER, send=f'settle_after = "1s"{more}')
+    assert bool(faults) == meets
+    assert meets or Counter(live.outcomes()) == {"associated": ROWS}
