@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 _GOOD_ENDS = (ExitCode.AS_ASKED, ExitCode.TROUBLES)
 
 
-@click.command()
+@click.command(
+    epilog="""
+\b
+Example:
+  bulklink demo --dir play
+"""
+)
 @click.option(
     "--dir", "folder", default="demo", show_default=True, type=click.Path(file_okay=False, path_type=Path),
     help="Where spreadsheets, job files and runs go.",

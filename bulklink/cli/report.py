@@ -9,7 +9,14 @@ from bulklink.cli.running import say_summary
 from bulklink.cli.session import Session
 
 
-@click.command()
+@click.command(
+    epilog="""
+\b
+Examples:
+  bulklink report runs/account-leads/20261123T020000Z
+  bulklink report runs/account-leads/20261123T020000Z --json | jq .outcomes
+"""
+)
 @click.argument("run_dir", metavar="RUN_DIR", type=click.Path(file_okay=False, path_type=Path))
 @json_option
 @verbose_option

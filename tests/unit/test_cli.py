@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -78,6 +79,20 @@ def test_completion_knows_commands_and_options() -> None:
     assert "plain,--relationship" in fresh_python("from bulklink.cli import main; main([])", **words)
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_shells_understand_the_completion_that_the_readme_names(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    script = fresh_python("from bulklink.cli import main; main([])", _BULKLINK_COMPLETE=f"{shell}_source")
+    (tmp_path / "completion").write_text(script, encoding="utf-8")
+    stub = "compdef() { echo known: $*; }\n" if shell == "zsh" else ""
+    asked = "; complete -p bulklink" if shell == "bash" else ""
+    line = f"{stub}source {tmp_path / 'completion'}{asked}"
+    ran = subprocess.run([shell, "-c", line], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "_bulklink_completion" in ran.stdout
+
+
 # Every command
 
 
@@ -90,6 +105,13 @@ def test_every_command_of_the_table_exists_and_explains_itself(name: str, capsys
     command = front_door.get_command(context, name)
     assert command is not None
     assert not [one.name for one in command.params if isinstance(one, click.Option) and not one.help]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_how_it_is_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    _, mark, examples = re.split(r"\n *(Examples?:)\n", capsys.readouterr().out, maxsplit=1)
+    assert re.search(rf"^ +(\w+=\S+ )?bulklink {name}\b", examples, re.MULTILINE), mark
 
 
 RUN_OPTIONS = (
