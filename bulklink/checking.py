@@ -19,13 +19,13 @@ from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.privileges import Lack, Need, lacks, link_needs, record_needs
 from bulklink.driving import Clock
 from bulklink.errors import BulklinkError, ExitCode, GuardStop, LockHeld
+from bulklink.examples import Examples
 from bulklink.files.journal import Journal
 from bulklink.files.lock import locked
 from bulklink.files.readers import InputTable, RawChunk, open_input
 from bulklink.files.run_directory import JOURNAL, SUMMARY, past_runs, run_to_resume, runs_to_supersede
-from bulklink.files.spool import Spool
 from bulklink.findings import Checked, Finding, Level, together
-from bulklink.first_pass import Task, ask_for_keys, chunks_of, row_namer, spans
+from bulklink.first_pass import Task, ask_for_keys, chunks_of, spans
 from bulklink.guards import guard_stop
 from bulklink.job import Job, LoadedJob, next_deadline
 from bulklink.linking import LinkPlan
@@ -36,8 +36,6 @@ from bulklink.several import links_apart
 from bulklink.vocabulary import AS_ASKED, Outcome
 from bulklink.watching import look_at, watched
 
-#: Rows named of each kind of trouble.
-ROWS_SHOWN: Final = 3
 #: Seconds of server time that one operation takes, at best and on a slow day; and how many are had per second: the
 #: service protection limit gives a user 1,200 s of execution in 300 s.
 OPERATION_S: Final = (0.010, 0.100)
@@ -216,7 +214,7 @@ async def _look_at_rows(
         blocks += intake.resolve()
         with intake.spool() as spool:
             ledger = Ledger(spool.n_rows)
-            troubles = _Troubles(spool)
+            troubles = Examples(spool)
 
             def settle(block: OutcomeBlock) -> None:
                 ledger.settle(block)
@@ -233,32 +231,10 @@ async def _look_at_rows(
     found.add("rows", f"{found.rows:,} rows, {found.to_send:,} would be sent")
     for outcome, n in sorted(counts.items()):
         level = Level.FINE if outcome in AS_ASKED or outcome is Outcome.DUPLICATE else Level.WARNING
-        found.add("rows", f"{outcome.word} {n:,}: {troubles.words(outcome)}", level)
+        found.add("rows", f"{outcome.word} {n:,}: {'; '.join(troubles.of(outcome))}", level)
     why = guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
     if why:
         found.stop("guard", GuardStop(why))
-
-
-class _Troubles:
-    """The first rows of each outcome, by name and reason."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._name = row_namer(spool)
-        self._first: dict[Outcome, list[str]] = {}
-
-    def take(self, block: OutcomeBlock) -> None:
-        """Take note of the first rows of a block."""
-        for place, (row, code) in enumerate(zip(block.rows.tolist(), block.outcome.tolist(), strict=True)):
-            known = self._first.setdefault(Outcome(code), [])
-            if len(known) < ROWS_SHOWN:
-                why = block.message if isinstance(block.message, str) else block.message[place]
-                known.append(f"{self._name(row)}: {why}" if why else self._name(row))
-            elif place >= ROWS_SHOWN and len(set(block.outcome.tolist())) == 1:
-                return
-
-    def words(self, outcome: Outcome) -> str:
-        """``row 3: accountnumber 'X' matches no account; row 9: …``"""
-        return "; ".join(self._first.get(outcome, ()))
 
 
 def _look_at_keys(found: Checked, chunks: Iterable[RawChunk], columns: Sequence[Watched], *, several: bool) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from bulklink.connecting import Connection
-from bulklink.core.ledger import Ledger
+from bulklink.core.ledger import Ledger, OutcomeBlock
 from bulklink.core.work import Found, Settlement, Work
 from bulklink.driving import Clock
 from bulklink.errors import ExitCode, GuardStop
+from bulklink.examples import Examples
 from bulklink.files.readers import InputTable
 from bulklink.files.spool import Spool
 from bulklink.first_pass import Task, ask_for_keys
@@ -46,10 +47,15 @@ async def foresee(
     """
     with tempfile.TemporaryDirectory(prefix="bulklink-") as name:
         hygiene = watch(loaded.job, task, table)
-        with await _spooled(task, table, connection, Path(name)) as (spool, ledger):
+        with await _spooled(task, table, connection, Path(name)) as (spool, ledger, examples):
             for warning in hygiene.warnings():
                 listener.note(warning.sentence)
-            first = task.judge(spool, ledger, ledger.settle)
+
+            def settle(block: OutcomeBlock) -> None:
+                ledger.settle(block)
+                examples.take(block)
+
+            first = task.judge(spool, ledger, settle)
             why = why or guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
             if why:
                 counts = ledger.counts()
@@ -68,6 +74,7 @@ async def foresee(
         "rows": rows,
         "outcomes": {outcome.word: counts[outcome] for outcome in Outcome if counts[outcome]},
         "why": why,
+        "examples": {outcome.word: examples.of(outcome) for outcome in Outcome if examples.of(outcome)},
     }
     return Summary(facts, None, exit_code, error)
 
@@ -79,14 +86,14 @@ async def why_held_back(loaded: LoadedJob, task: Task, table: InputTable, connec
         return ""
     with (
         tempfile.TemporaryDirectory(prefix="bulklink-") as name,
-        await _spooled(task, table, connection, Path(name)) as (_, ledger),
+        await _spooled(task, table, connection, Path(name)) as (_, ledger, _),
     ):
         return guard_stop(loaded.job, ledger, clock.wall() - table.modified_s)
 
 
 async def _spooled(
     task: Task, table: InputTable, connection: Connection, directory: Path
-) -> AbstractContextManager[tuple[Spool, Ledger]]:
+) -> AbstractContextManager[tuple[Spool, Ledger, Examples]]:
     """The first pass: the rows, and the outcomes of those that are wrong by themselves."""
     intake = task.intake(table, directory)
     blocks = list(intake.read())
@@ -94,12 +101,13 @@ async def _spooled(
     blocks += intake.resolve()
 
     @contextmanager
-    def opened() -> Iterator[tuple[Spool, Ledger]]:
+    def opened() -> Iterator[tuple[Spool, Ledger, Examples]]:
         with intake.spool() as spool:
-            ledger = Ledger(spool.n_rows)
+            ledger, examples = Ledger(spool.n_rows), Examples(spool)
             for block in blocks:
                 ledger.settle(block)
-            yield spool, ledger
+                examples.take(block)
+            yield spool, ledger, examples
 
     return opened()
 

@@ -148,7 +148,7 @@ def together(name: str, done: Sequence[Summary], links: int, stop: BulklinkError
         outcomes["not-attempted"] += waiting
         sums |= {key: sums[key] + waiting for key in ("rows", "not_as_asked") if key in sums}
     facts: dict[str, Any] = {
-        **first.facts,
+        **{key: value for key, value in first.facts.items() if key != "examples"},
         **sums,
         "job": name,
         "ended": last.facts.get("ended", ""),

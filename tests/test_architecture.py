@@ -37,7 +37,7 @@ IMPORT_LINE = (
     "service.*",
     # Runs.
     "summary", "gate", "logged", "run_place", "driving", "connecting", "first_pass", "link_intake", "linking",
-    "record_plan", "record_intake", "recording", "party_recording", "tasks", "watching",
+    "record_plan", "record_intake", "recording", "party_recording", "tasks", "watching", "examples",
     "progress", "finishing", "guards", "foreseeing", "superseding", "session", "links_place", "several", "findings",
     "checking", "proposing", "job_text", "api",
     # The front door.

@@ -5,7 +5,7 @@ Does not know: how the run went; the summary says it.
 Source: the public contract (README, "Exit codes", "Files of a run").
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ def closing_block(
     exit_code = ExitCode(int(summary["exit_code"]))
     outcomes: Mapping[str, int] = summary.get("outcomes") or {}
     lines = [f"{summary['job']}: {verdict(summary, dry_run=dry_run)}"]
-    lines += _counts(outcomes)
+    lines += _counts(outcomes, summary.get("examples") or {})
     if removals := summary.get("removals"):
         lines += ["  links removed that had no row:", *_counts(removals)]
     lines += _effort(summary)
@@ -54,10 +54,14 @@ def verdict(summary: Mapping[str, Any], *, dry_run: bool = False) -> str:
     return f"{summary['not_as_asked']:,} of {count(rows, 'row')} not as asked."
 
 
-def _counts(outcomes: Mapping[str, int]) -> Iterator[str]:
+def _counts(outcomes: Mapping[str, int], examples: Mapping[str, Sequence[str]] | None = None) -> Iterator[str]:
     for word in _ORDER:
         if outcomes.get(word):
             yield f"  {word:<20} {outcomes[word]:>12,}"
+            shown = (examples or {}).get(word, ())
+            yield from (f"    {line}" for line in shown)
+            if shown and len(shown) < outcomes[word]:
+                yield "    …"
 
 
 def _effort(summary: Mapping[str, Any]) -> Iterator[str]:

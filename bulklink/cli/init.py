@@ -6,6 +6,7 @@ Does not know: how a proposal is found.
 
 import json
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -74,7 +75,7 @@ def init(
     if session.json:
         click.echo(json.dumps({"job": str(target), **asdict(chosen)}, indent=2, ensure_ascii=False))
     else:
-        click.echo(f"Wrote {target}: {_words(chosen)}.\nNext: bulklink check {target}")
+        click.echo(f"Wrote {target}: {_words(chosen)}.\nNext: bulklink check {shlex.quote(str(target))}")
     return 0
 
 

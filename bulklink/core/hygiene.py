@@ -126,7 +126,8 @@ class _Seen:
         for place in dict.fromkeys(place for _, place in self.first):
             numbers = ", ".join(str(row) for row, its_place in self.first if its_place == place)
             texts.append(f"{numbers} ({place})" if place else numbers)
-        return f"{'row' if self.count == 1 else 'first rows'} {'; '.join(texts)}"
+        rows = "row" if self.count == 1 else "rows" if self.count == len(self.first) else "first rows"
+        return f"{rows} {'; '.join(texts)}"
 
 
 class _Cells:
@@ -249,7 +250,7 @@ class _KeyColumn(_GuidColumn):
                     self._first_spelling[folded[index]] = (spellings[index], firsts[index])
             elif first[0] != spellings[index]:
                 alike[index] = True
-                pair = f"{shown(spellings[index])} and {shown(first[0])} (row {first[1]})"
+                pair = f"{shown(spellings[index])}, in row {first[1]} {shown(first[0])}"
                 self._look_alikes.example = self._look_alikes.example or pair
         cells.count(alike, self._look_alikes)
 

@@ -57,6 +57,22 @@ def test_a_dry_run_foresees_the_run_and_leaves_nothing(mixed: Desk) -> None:
     assert "already-associated" in shown.out
 
 
+def test_a_dry_run_names_the_first_rows_that_would_not_be_sent(mixed: Desk) -> None:
+    ran = mixed.bulklink("run", "job.toml", "--dry-run")
+    assert "row 4: A: 'x' is not a GUID" in ran.out
+    assert "row 3: same as row 1" in ran.out
+
+
+def test_signs_of_damaged_keys_are_told_before_sending_and_in_the_summary(desk: Desk) -> None:
+    desk.write("in.csv", f"A,L\n00001,{lead(1)}\n2,{lead(2)}\n#N/A,{lead(3)}\n")
+    desk.job(PAIR.replace("accountid", "accountnumber"))
+    for options in (("--dry-run",), ()):
+        ran = desk.bulklink("run", "job.toml", *options)
+        assert ran.code == 3
+        assert [sign for sign in ("'#N/A' (row 3)", "zeros may be lost (row 2)") if sign not in ran.err] == []
+    assert any("'#N/A' (row 3)" in note for note in desk.summary()["notes"])
+
+
 def test_a_dry_run_exits_as_the_run_would(desk: Desk) -> None:
     desk.pairs("in.csv", (account(1), lead(1)))
     assert desk.associate("in.csv", "--dry-run").code == 0

@@ -43,7 +43,7 @@ def test_clean_columns_are_not_warned_about(cells: list[str]) -> None:
         (
             [*CLEAN, "#N/A", "", "#REF!", "####"],
             HygieneKind.ERROR_CELL, 3, (41, 43, 44),
-            "No: 3 cells with an error of Excel such as '#N/A' (first rows 41, 43, 44).",
+            "No: 3 cells with an error of Excel such as '#N/A' (rows 41, 43, 44).",
         ),
         (
             [*CLEAN, "1.05E+09"],
@@ -54,24 +54,24 @@ def test_clean_columns_are_not_warned_about(cells: list[str]) -> None:
             ["1234567890123450", "123456789012345000", "7"],
             HygieneKind.LOST_DIGITS, 2, (1, 2),
             ("No: 2 cells such as '1234567890123450' with more than 15 digits, the last ones lost to Excel"
-            " (first rows 1, 2)."),
+            " (rows 1, 2)."),
         ),
         (
             ["00123", "04567", "12345", "789", "45", "789"],
             HygieneKind.LOST_ZEROS, 3, (4, 5, 6),
             ("No: 3 cells such as '45' shorter than zero-padded ones such as '00123': zeros may be lost"
-            " (first rows 4, 5, 6)."),
+            " (rows 4, 5, 6)."),
         ),
         (
             [*CLEAN, "Mar-24", "2024-03-01 00:00:00"],
             HygieneKind.DATE, 2, (41, 42),
             ("No: 2 cells such as 'Mar-24' with a date: Excel takes keys like 1-2 or MAR24 for dates"
-            " (first rows 41, 42)."),
+            " (rows 41, 42)."),
         ),
         (
             [*CLEAN, "17", "-1,5"],
             HygieneKind.MIXED, 2, (41, 42),
-            "No: 2 cells such as '17' with a number, the other 40 with text (first rows 41, 42).",
+            "No: 2 cells such as '17' with a number, the other 40 with text (rows 41, 42).",
         ),
         (
             [*map(str, range(100, 140)), "n.n."],
@@ -82,13 +82,13 @@ def test_clean_columns_are_not_warned_about(cells: list[str]) -> None:
             [*CLEAN, "X\u200b", "\u00a0Y"],
             HygieneKind.INVISIBLE, 2, (41, 42),
             ("No: 2 cells such as 'X\\u200b' with a non-breaking blank or another invisible character"
-            " (first rows 41, 42)."),
+            " (rows 41, 42)."),
         ),
         (
             ["ABC", "abc ", "x", "ABC", "abc ", "Abc"],
             HygieneKind.LOOK_ALIKE, 3, (2, 5, 6),
-            ("No: 3 cells different from an earlier one in case or blanks only, such as 'abc ' and 'ABC' (row 1)"
-            " (first rows 2, 5, 6)."),
+            ("No: 3 cells different from an earlier one in case or blanks only, such as 'abc ', in row 1 'ABC'"
+            " (rows 2, 5, 6)."),
         ),
     ],
 )  # fmt: skip
@@ -115,7 +115,7 @@ def test_several_files_are_told_apart() -> None:
     watcher = Hygiene([Watched("No", 0)])
     for place, row in (("a.csv", 3), ("b.csv", 3), ("b.csv", 9)):
         watcher.update(pa.table({"No": ["#N/A"]}), np.array([row]), place)
-    assert watcher.warnings()[0].sentence.endswith("(first rows 3 (a.csv); 3, 9 (b.csv)).")
+    assert watcher.warnings()[0].sentence.endswith("(rows 3 (a.csv); 3, 9 (b.csv)).")
 
 
 def test_look_alikes_are_searched_among_a_bounded_number_of_values(monkeypatch: pytest.MonkeyPatch) -> None:
