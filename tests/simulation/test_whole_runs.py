@@ -160,7 +160,9 @@ def check_claims(world, outcomes, final):
             assert pair not in world.links_at_start
         if outcome is Outcome.ALREADY_ASSOCIATED and "lost" not in message:
             assert pair in world.links_at_start
-        if f in world.plan.poisoned and world.plan.cardinality is not Cardinality.COLLECTION:
+        # After a lost answer nobody can tell a rival's removal from one's own.
+        is_ours = pair not in world.taken_by_rival
+        if f in world.plan.poisoned and world.plan.cardinality is not Cardinality.COLLECTION and is_ours:
             assert outcome not in (Outcome.ASSOCIATED, Outcome.DISASSOCIATED)
 
 
@@ -203,7 +205,9 @@ def check_groups(world):
     outcomes = {row: outcome for row, (outcome, _, _) in world.journal.outcomes().items()}
     by_group = {}
     for row, group in enumerate(world.plan.group_of):
-        by_group.setdefault(group, []).append(row)
+        f, t, _ = world.plan.rows[row]
+        if (str(guid(1, f)), str(guid(2, t))) not in world.taken_by_rival:
+            by_group.setdefault(group, []).append(row)
     done = {Outcome.ASSOCIATED, Outcome.DISASSOCIATED}
     fallen = {Outcome.REJECTED, Outcome.GROUP_FAILED, Outcome.EXHAUSTED}
     for rows in by_group.values():
