@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import numpy as np
+from numpy.typing import NDArray
 
 from bulklink import tasks
 from bulklink.connecting import Connection, operation_headers
@@ -180,11 +181,9 @@ class Session:
             done = f"{ledger.settled:,} of {spool.n_rows:,} rows had their outcome"
             self.listener.note(f"Resumed at {iso(self.clock.wall())}: {done}.")
         else:
-            spool = await self._read_input(place, task, table, connection, journal)
-            ledger = Ledger(spool.n_rows)
-            if place.retry_of:
-                _take_over(place.retry_of.directory, journal, ledger)
-            _replay(journal, ledger)
+            kept = _take_over(place.retry_of.directory, journal) if place.retry_of else None
+            spool = await self._read_input(task, table, connection, journal, place.directory, kept)
+            ledger = _replayed(journal, spool.n_rows)
         with spool:
 
             def settle(block: OutcomeBlock) -> None:
@@ -201,17 +200,28 @@ class Session:
             return finish(place.directory, spool, journal, error, report.outcomes, html=report.html)
 
     async def _read_input(
-        self, place: RunPlace, task: Task, table: InputTable, connection: Connection, journal: Journal
+        self,
+        task: Task,
+        table: InputTable,
+        connection: Connection,
+        journal: Journal,
+        directory: Path,
+        kept: NDArray[np.bool_] | None,
     ) -> Spool:
+        """Spool the input. kept: rows whose outcome stands, whatever their keys mean by now."""
+
+        def settle(block: OutcomeBlock) -> None:
+            journal.record(settled=[block if kept is None else _part(block, ~kept[block.rows])])
+
         hygiene = watch(self.job, task, table)
-        intake = task.intake(table, place.directory)
+        intake = task.intake(table, directory)
         for block in intake.read():
-            journal.record(settled=[block])
+            settle(block)
         for warning in hygiene.warnings():
             self.listener.note(warning.sentence)
         await ask_for_keys(intake.books, connection.reader, connection.metadata)
         for block in intake.resolve():
-            journal.record(settled=[block])
+            settle(block)
         return intake.spool()
 
     def _about_input(self, journal: Journal, table: InputTable, spool: Spool) -> dict[str, str]:
@@ -301,32 +311,24 @@ def _found_before(batch: SentBatch) -> list[Found]:
 
 
 def _replayed(journal: Journal, rows: int) -> Ledger:
+    """The outcomes that the journal has for good."""
     ledger = Ledger(rows)
-    _replay(journal, ledger)
-    return ledger
-
-
-def _replay(journal: Journal, ledger: Ledger) -> None:
-    """Enter the outcomes that the journal has for good. Rows that have one already keep it."""
     for block in journal.blocks():
         settles = ~np.isin(block.outcome, list(UNFINISHED)) & (ledger.outcomes[block.rows] == 0)
         if settles.any():
             ledger.settle(_part(block, settles))
+    return ledger
 
 
-def _take_over(old: Path, journal: Journal, ledger: Ledger) -> None:
-    """The rows that were as asked in the run whose failures are sent again keep the outcome they had."""
-    with Journal.open(old / JOURNAL) as past:
-        outcomes = RowOutcomes(past, len(ledger.outcomes))
+def _take_over(old: Path, journal: Journal) -> NDArray[np.bool_]:
+    """The rows that were as asked in the run whose failures are sent again keep their outcome. Returns which they are."""
+    with Journal.open(old / JOURNAL) as past, Spool.open(old / SPOOL) as spool:
+        kept = ~RowOutcomes(past, spool.n_rows).not_as_asked(0, spool.n_rows)
         for block in past.blocks():
-            keeps = ~_bad_rows(outcomes, len(ledger.outcomes))[block.rows]
-            keeps &= ~np.isin(block.outcome, list(UNFINISHED))
+            keeps = kept[block.rows] & ~np.isin(block.outcome, list(UNFINISHED))
             if keeps.any():
                 journal.record(settled=[_part(block, keeps)])
-
-
-def _bad_rows(outcomes: RowOutcomes, rows: int) -> Any:
-    return outcomes.not_as_asked(0, rows)
+    return kept
 
 
 def _part(block: OutcomeBlock, chosen: Any) -> OutcomeBlock:

@@ -39,7 +39,8 @@ async def supersede(
         if batches:
             with Spool.open(run.directory / SPOOL) as spool:
                 sent_s = max(batch.at for batch in batches)
-                await pause(max(0.0, sent_s + settle_after_s - time.time()))
+                # A clock that was set back since must not lengthen the wait.
+                await pause(min(settle_after_s, max(0.0, sent_s + settle_after_s - time.time())))
                 for batch in batches:
                     found = [
                         Found(Before(int(kind)), batch.before_ids[k].tobytes() if batch.before_ids is not None else b"")

@@ -49,12 +49,15 @@ class WholeTemplate:
 def read_whole_reply(status: int, headers: Mapping[str, str], body: bytes, rows: int) -> BatchReply:
     """The one answer as that of every row: done, or refused as a whole."""
     answer = read_answer(status, headers, body, headers, keep_body=False)
+    nothing = np.full(rows, Fate.UNKNOWN, np.uint8)
+    none = np.zeros(rows, np.uint16)
+    if 200 <= status < 300 and "html" in headers.get("content-type", ""):
+        # A gateway's page: nobody has heard of the rows.
+        return BatchReply(nothing, none, trouble=f"status {status} with a page instead of an answer")
     if 200 <= status < 300:
         fates = np.full(rows, Fate.ANSWERED, np.uint8)
         statuses = np.full(rows, status, np.uint16)
         return BatchReply(fates, statuses, all_succeeded=True, request_id=answer.request_id)
-    nothing = np.full(rows, Fate.UNKNOWN, np.uint8)
-    none = np.zeros(rows, np.uint16)
     return BatchReply(nothing, none, refused=answer, request_id=answer.request_id, retry_after_s=answer.retry_after_s)
 
 
