@@ -1,1 +1,1 @@
-"""Everything that can be wrong, without I/O: no files, sockets, clocks, randomness, logging. The moment is passed in."""
+"""Everything that can be wrong, without I/O: no files, sockets, clocks or chance. The moment is passed in."""

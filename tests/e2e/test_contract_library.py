@@ -1,4 +1,4 @@
-"""The library as a notebook or another program uses it: same names, same outcomes, exceptions with exit code and hint."""
+"""The library: the same words from Python, in and out of running loops, with rows from a DataFrame, errors with codes."""
 
 import asyncio
 import subprocess
