@@ -56,7 +56,7 @@ REFUSALS: Final[Mapping[str, Refusal]] = {
 }
 
 
-class Refused(Exception):  # noqa: N818 -- an answer, not a failure
+class Refused(Exception):
     """The authority says no."""
 
     def __init__(self, which: str, **names: str) -> None:

@@ -26,7 +26,7 @@ TIMEOUT_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
-class Unreachable(Exception):  # noqa: N818 -- to be retried; becomes StoppedEarly when that does not help
+class Unreachable(Exception):
     """The authority gave no usable answer, or asked to come back later."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:

@@ -91,7 +91,7 @@ class FailureKind(Enum):
     UNKNOWN = "unknown"  # it may have been executed, or may still be
 
 
-class TransportFailure(Exception):  # noqa: N818 -- not an error of the run: the engine decides what it means
+class TransportFailure(Exception):
     """A request got no usable reply. `kind` says whether it can have reached the service. No secret is in `message`."""
 
     def __init__(self, kind: FailureKind, message: str) -> None:

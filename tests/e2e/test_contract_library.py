@@ -1,4 +1,4 @@
-"""The library: the same words from Python, in and out of running loops, with rows from a DataFrame, errors with codes."""
+"""The library as another program uses it: same names, same outcomes, exceptions with exit code and hint."""
 
 import asyncio
 import subprocess
