@@ -321,7 +321,7 @@ def _replayed(journal: Journal, rows: int) -> Ledger:
 
 
 def _take_over(old: Path, journal: Journal) -> NDArray[np.bool_]:
-    """The rows that were as asked in the run whose failures are sent again keep their outcome. Returns which they are."""
+    """What was as asked in the run whose failures are sent again keeps its outcome. Returns which rows that are."""
     with Journal.open(old / JOURNAL) as past, Spool.open(old / SPOOL) as spool:
         kept = ~RowOutcomes(past, spool.n_rows).not_as_asked(0, spool.n_rows)
         for block in past.blocks():

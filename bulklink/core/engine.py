@@ -342,7 +342,9 @@ class Engine:
         look = self._work.looks_first(rows)
         if look.any():
             more = self._supply.draw(max(0, LOOK_ROWS - int(look.sum())), self._locks) if look.all() else rows[:0]
-            self.fates.desk.ask(Why.FIRST, [*rows[look].tolist(), *more.tolist()])
+            looks_too = self._work.looks_first(more)
+            self.fates.desk.ask(Why.FIRST, [*rows[look].tolist(), *more[looks_too].tolist()])
+            self.fates.ready(more[~looks_too].tolist())
             rows = rows[~look]
         if self._groups is not None:
             self.fates.ready(rows.tolist())

@@ -241,3 +241,20 @@ def test_nothing_to_do_is_done_at_once():
     run = Stepper(rows=0)
     assert isinstance(run.step(), Finished)
     assert run.outcomes() == {}
+
+
+def test_adds_beside_removals_are_not_read_first_where_the_job_says_never():
+    rows = [(f, t, Action.DISASSOCIATE if f < 6 else Action.ASSOCIATE) for f in range(12) for t in range(6 - f // 6)]
+    run = Stepper()
+    linked = {(f, t) for f, t, _ in rows}
+    run.world = World(Plan(seed=1, rows=rows, linked=linked, skip_existing="never", batch_size=12))
+    run.engine = run.world.make_engine()
+    attempts = {}
+
+    def answer(send):
+        run.answer(send)
+        for block in run.engine.take_settled():
+            attempts.update(zip(block.rows.tolist(), block.attempts.tolist(), strict=True))
+
+    assert isinstance(to_the_end(run, answer), Finished)
+    assert set(attempts.values()) == {1}
