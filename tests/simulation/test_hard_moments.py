@@ -258,3 +258,28 @@ def test_adds_beside_removals_are_not_read_first_where_the_job_says_never():
 
     assert isinstance(to_the_end(run, answer), Finished)
     assert set(attempts.values()) == {1}
+
+
+def test_a_reading_that_is_too_large_is_asked_in_smaller_ones():
+    """A gateway takes no more than three rows at a time: nobody is exhausted or refused for that."""
+    rows = [(k % 12, k // 12, Action.DISASSOCIATE) for k in range(24)]
+    run = Stepper()
+    run.world = World(Plan(seed=1, rows=rows, linked={(f, t) for f, t, _ in rows}))
+    run.engine = run.world.make_engine()
+
+    def answer(send):
+        if send.is_read and send.body.count(b"leadid%20eq") > 3:
+            run.refuse(send, 413)
+        else:
+            run.answer(send)
+
+    assert isinstance(to_the_end(run, answer), Finished)
+    assert set(run.outcomes().values()) == {Outcome.DISASSOCIATED}
+
+
+def test_a_redirection_of_every_request_stops_the_run_and_exhausts_nobody():
+    run = Stepper(rows=3, skip_existing="always")
+    end = to_the_end(run, lambda send: run.refuse(send, 302, headers=HTML), steps_max=20_000)
+    assert isinstance(end, Halted)
+    assert end.error.exit_code == 4
+    assert noted(run) == {}
