@@ -261,7 +261,7 @@ def test_adds_beside_removals_are_not_read_first_where_the_job_says_never():
 
 
 def test_a_reading_that_is_too_large_is_asked_in_smaller_ones():
-    """A gateway takes no more than three rows at a time: nobody is exhausted or refused for that."""
+    """A gateway takes no more than three rows at a time: that counts as nobody's fault, and nobody pauses for it."""
     rows = [(k % 12, k // 12, Action.DISASSOCIATE) for k in range(24)]
     run = Stepper()
     run.world = World(Plan(seed=1, rows=rows, linked={(f, t) for f, t, _ in rows}))
@@ -275,6 +275,7 @@ def test_a_reading_that_is_too_large_is_asked_in_smaller_ones():
 
     assert isinstance(to_the_end(run, answer), Finished)
     assert set(run.outcomes().values()) == {Outcome.DISASSOCIATED}
+    assert run.engine.retried == 0
 
 
 def test_a_redirection_of_every_request_stops_the_run_and_exhausts_nobody():
