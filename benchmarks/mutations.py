@@ -109,8 +109,8 @@ MUTATIONS = (
     Mutation(
         "settled rows sent again on resume",
         "bulklink/session.py",
-        "            ledger = _replayed(journal, spool.n_rows)",
-        "            ledger = Ledger(spool.n_rows)",
+        "            ledger = _replayed(journal, spool.n_rows)\n            done =",
+        "            ledger = Ledger(spool.n_rows)\n            done =",
         ("tests/e2e/test_running_again.py::test_an_unfinished_run_goes_on",),
     ),
     Mutation(

@@ -34,7 +34,7 @@ from bulklink.files.lock import locked
 from bulklink.files.log import EventLog, Redactor
 from bulklink.files.readers import InputTable, open_frame, open_input
 from bulklink.files.row_outcomes import RowOutcomes
-from bulklink.files.run_directory import JOURNAL, LOG, SPOOL, PastRun, prune
+from bulklink.files.run_directory import JOURNAL, LOG, SPOOL, PastRun, prune, set_aside
 from bulklink.files.spool import Spool
 from bulklink.finishing import finish, write_files
 from bulklink.first_pass import FirstPass, Settle, Task, ask_for_keys
@@ -144,8 +144,9 @@ class Session:
         try:
             await supersede(old, connection.reader, self.job.send.settle_after, anyio.sleep)
         except JournalError as error:
-            # Nobody can ever read it again; the new run does not depend on it.
-            return f"The unfinished run {old.directory} cannot be closed: {error}"
+            # Nobody can ever read it again, and no later run is to stumble over it.
+            set_aside(old.directory)
+            return f"The unfinished run {old.directory} cannot be closed and is set aside: {error}"
         return f"The unfinished run {old.directory} is closed: this run takes its place."
 
     def _journal(self, place: RunPlace, identity: Identity, task: Task, who: str) -> Journal:

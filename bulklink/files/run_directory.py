@@ -21,6 +21,7 @@ from bulklink.files.journal import Journal
 from bulklink.files.writing import DIRECTORY_MODE, make_private_directory, words_for_disk_trouble
 
 JOURNAL: Final = "journal.sqlite"
+DAMAGED_JOURNAL: Final = "journal.damaged.sqlite"
 SPOOL: Final = "input.arrow"
 SUMMARY: Final = "summary.json"
 REPORT: Final = "report.html"
@@ -125,14 +126,21 @@ def newest(
 def run_to_resume(
     runs: Iterable[PastRun], organisation: str, job: str, fingerprint: str, now_s: float, resume_within_s: float
 ) -> PastRun | None:
-    """The newest run of the same work if it is unfinished, unless nothing was written to it for `resume_within_s`.
+    """The newest unfinished run of the same work, unless nothing was written to it for `resume_within_s`.
 
     An older one is not looked for: what it left open, the newer one knew.
     """
-    run = newest(runs, organisation, job, *RunState, fingerprint=fingerprint)
-    if run is None or run.end.state is not RunState.UNFINISHED:
-        return None
-    return run if now_s - run.last_at <= resume_within_s else None
+    run = newest(runs, organisation, job, RunState.UNFINISHED, fingerprint=fingerprint)
+    return run if run and now_s - run.last_at <= resume_within_s else None
+
+
+def set_aside(directory: Path) -> None:
+    """Give a journal that nobody can read another name, so that its run is passed over from now on."""
+    with words_for_disk_trouble(directory):
+        for suffix in ("-wal", "-shm", ""):
+            damaged = directory / f"{JOURNAL}{suffix}"
+            if damaged.exists():
+                damaged.replace(directory / f"{DAMAGED_JOURNAL}{suffix}")
 
 
 def check_newest_readable(base: Path, job: str) -> None:
