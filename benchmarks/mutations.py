@@ -23,7 +23,7 @@ FAULTS = "tests/simulation/test_single_faults.py"
 SEAMS = "tests/faults/test_live_seams.py"
 
 
-class PatchMoved(Exception):  # noqa: N818 -- what happened, in the words of the table
+class PatchMoved(Exception):
     """The text that a patch replaces is not there, or more than once."""
 
 
