@@ -63,8 +63,7 @@ class Fates:
 
     def next_due_s(self) -> float | None:
         """The next moment at which something becomes possible by itself."""
-        moments = (self.open.next_due_s(), self.desk.next_due_s())
-        return min((moment for moment in moments if moment is not None), default=None)
+        return min((due for due in (self.open.next_due_s(), self.desk.next_due_s()) if due is not None), default=None)
 
     def why_waiting(self) -> str:
         """What the run waits for when nothing is in flight."""
@@ -74,14 +73,21 @@ class Fates:
 
     def wake(self, now_s: float) -> None:
         """Rows whose pause is over are ready; rows in doubt that are due are queued for reading."""
-        self._fallen(self.open.wake(now_s))
-        due = self.open.doubts.due(now_s)
-        if due:
-            self.desk.ask(Why.DOUBT, due)
+        for alone, rows in self.open.wake(now_s).items():
+            self._send_again(rows, alone=alone)
+        self.desk.ask(Why.DOUBT, self.open.doubts.due(now_s))
 
     def ready(self, rows: Sequence[int], *, alone: bool = False) -> None:
         """These rows can be sent; `alone`: each in a change set of its own."""
         self._fallen(self.open.ready(rows, alone=alone))
+
+    def _send_again(self, rows: Sequence[int], *, alone: bool) -> None:
+        """These rows were not executed and go again; what cannot guard itself by an etag is read again first."""
+        anew = {row for row in rows if self._work.is_read_again(row)}
+        for row in anew:
+            self.open.found.pop(row, None)
+        self.desk.ask(Why.FIRST, sorted(anew))
+        self.ready([row for row in rows if row not in anew], alone=alone)
 
     def in_doubt(self, rows: Iterable[int], now_s: float, conclusive_s: float) -> None:
         """Nobody knows whether these rows were executed."""
@@ -140,7 +146,7 @@ class Fates:
             # Siblings of a passing fault wait as long as the culprit, or they meet the same fault.
             self.open.put_back(rolled_back, due_s, alone=True)
         else:
-            self.ready(rolled_back, alone=True)
+            self._send_again(rolled_back, alone=True)
 
     def _failed_without_culprit(self, rows: list[int], answer: Answer, now_s: float) -> None:
         """A change set was rolled back and nobody named: one row is to blame by itself, several go one by one."""
@@ -152,7 +158,7 @@ class Fates:
             for row in rows:
                 self._group_failed(row, None, answer)
         else:
-            self.ready(rows, alone=True)
+            self._send_again(rows, alone=True)
 
     def _succeeded(self, rows: Rows, statuses: NDArray[np.uint16], request_id: str) -> None:
         """These rows are done."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bulklink.core import looking
 from bulklink.core.answer import Answer
-from bulklink.core.forms import OperationTemplate
+from bulklink.core.forms import OperationTemplate, Slot
 from bulklink.core.keys import guid_text, guid_texts
 from bulklink.core.relationships import Cardinality, Relationship
 from bulklink.core.verdict import Verdict
@@ -234,6 +234,11 @@ class LinkWork:
         if verdict is Verdict.DUPLICATE:
             return self._is_many and action is Action.ASSOCIATE
         return verdict is Verdict.GONE and action is not Action.ASSOCIATE
+
+    def is_read_again(self, row: int) -> bool:
+        """A lookup that a form without an etag lets go of may have been pointed elsewhere meanwhile."""
+        action = self._wish(row)[0]
+        return not self._is_many and action is Action.DISASSOCIATE and Slot.ETAG not in self._templates[action].segments
 
     def has_another_way(self, row: int, answer: Answer) -> bool:
         """A named form is used as named."""

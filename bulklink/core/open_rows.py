@@ -92,13 +92,13 @@ class OpenRows:
         for row in rows:
             heapq.heappush(self._delayed, Delayed(due_s, row, alone))
 
-    def wake(self, now_s: float) -> list[tuple[int, int | None]]:
-        """Rows whose pause is over are ready; the result is that of `ready`."""
+    def wake(self, now_s: float) -> dict[bool, list[int]]:
+        """The rows whose pause is over: those that go alone under True, the others under False."""
         due: dict[bool, list[int]] = {True: [], False: []}
         while self._delayed and self._delayed[0].due_s <= now_s:
             one = heapq.heappop(self._delayed)
             due[one.alone].append(one.row)
-        return [*self.ready(due[False]), *self.ready(due[True], alone=True)]
+        return due
 
     def fault(self, row: int, now_s: float, limit: int = ATTEMPTS_MAX) -> float | None:
         """One more passing fault of a row. Returns the moment of its next try, None if it has had its share."""

@@ -242,6 +242,10 @@ class PartyWork:
         """No refusal says so."""
         return False
 
+    def is_read_again(self, row: int) -> bool:
+        """What is written does not depend on what was read."""
+        return False
+
     def has_another_way(self, row: int, answer: Answer) -> bool:
         """Where the collection cannot be put, the activity is updated with the parties nested in it."""
         if not self._is_auto or row in self._patched or answer.status not in _NOT_THIS_WAY:

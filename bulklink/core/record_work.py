@@ -170,6 +170,10 @@ class RecordWork:
             return verdict is Verdict.DUPLICATE
         return verdict is Verdict.STALE
 
+    def is_read_again(self, row: int) -> bool:
+        """What is written does not depend on what was read."""
+        return False
+
     def has_another_way(self, row: int, answer: Answer) -> bool:
         """There is one form only."""
         return False

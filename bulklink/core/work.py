@@ -119,6 +119,9 @@ class Work(Protocol):
     def refusal_may_mean_done(self, row: int, verdict: Verdict) -> bool:
         """Whether this refusal is what the service says when the row is as asked already."""
 
+    def is_read_again(self, row: int) -> bool:
+        """Whether a row that comes back is read before it is sent again: its operation does not carry an etag."""
+
     def has_another_way(self, row: int, answer: Answer) -> bool:
         """Whether the service refused the way of asking, and the row is to be sent again in another form."""
 

@@ -4,13 +4,15 @@ from functools import partial
 
 import pytest
 
+from bulklink.core.forms import operation_template
+from bulklink.core.relationships import Cardinality
 from bulklink.core.steps import EngineSettings, Finished, Halted, Send, Wait
 from bulklink.core.work import Found
 from bulklink.errors import StoppedEarly
-from bulklink.vocabulary import Action, Before, Isolation, Outcome
+from bulklink.vocabulary import Action, Before, Form, Isolation, Outcome
 from tests.simulation import world
 from tests.simulation.test_single_faults import DEADLOCK, Stepper
-from tests.simulation.world import SETTLE_AFTER_S, Plan, World, guid
+from tests.simulation.world import API_URL, SETTLE_AFTER_S, Plan, World, _b, guid
 
 HTML = {"content-type": "text/html"}
 
@@ -284,3 +286,31 @@ def test_a_redirection_of_every_request_stops_the_run_and_exhausts_nobody():
     assert isinstance(end, Halted)
     assert end.error.exit_code == 4
     assert noted(run) == {}
+
+
+class Rival(World):
+    """Our first write is refused by service protection; while we wait, somebody points the lookup elsewhere."""
+
+    def _fault(self, step, latency_s):
+        if step.is_read or self.blocked_until_s:
+            return "well"
+        relationship = self.relationship
+        template = operation_template(Form.BIND, relationship, API_URL, Action.ASSOCIATE)
+        self._execute_plainly(template.render([_b(1, 1)], [_b(2, 5)], [b"*"])[0])
+        self.blocked_until_s = self.now_s
+        return "throttle"
+
+
+@pytest.mark.parametrize("form", [Form.REF_CLEAR, Form.AUTO])
+def test_a_removal_that_waited_for_the_service_does_not_clear_what_somebody_set_meanwhile(form):
+    plan = Plan(
+        seed=7,
+        cardinality=Cardinality.LOOKUP,
+        rows=[(1, 2, Action.DISASSOCIATE)],
+        linked={(1, 2)},
+        forms={Action.DISASSOCIATE: form},
+    )
+    world = Rival(plan)
+    world.run_until_settled()
+    assert world.links() == {(str(guid(1, 1)), str(guid(2, 5)))}
+    assert world.journal.outcomes()[0][0] is Outcome.ALREADY_DISASSOCIATED
