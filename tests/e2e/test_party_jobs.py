@@ -43,7 +43,7 @@ def test_rows_of_an_activity_join_those_who_are_there(
         )
         summary = at.run(job)
         assert at.outcomes() == ["associated", "already-associated", "duplicate", "associated", "associated"]
-        assert [row["before"] for row in at.rows()] == ["absent", "present", "", "absent", "absent"]
+        assert [row["before"] for row in at.rows()] == ["absent", "present", "unknown", "absent", "absent"]
         assert summary.exit_code == 0
         mine = {(MAIL[1], 1, guid(3)), (MAIL[1], 2, guid(1)), (MAIL[1], 4, guid(1)), (MAIL[2], 7, guid(2))}
         assert parties(at) == mine

@@ -117,9 +117,9 @@ def test_lookup_answers_say_what_is_held_with_its_etag():
     )
     found = read_link_answers(COLLECTION, question, [answer], from_ids, to_ids)
     assert found[0] == Found(Before.POINTS_AT, from_ids[0], 'W/"5"')
-    assert found[1] == (Before.ABSENT, b"", 'W/"6"', False, False)
-    assert found[2] == (Before.POINTS_AT, from_ids[0], 'W/"7"', False, True)
-    assert found[3] == (Before.ABSENT, b"", "", True, False)
+    assert found[1] == Found(Before.ABSENT, b"", 'W/"6"', missing=False, other_type=False)
+    assert found[2] == Found(Before.POINTS_AT, from_ids[0], 'W/"7"', missing=False, other_type=True)
+    assert found[3] == Found(Before.ABSENT, b"", "", missing=True, other_type=False)
 
 
 @pytest.mark.parametrize(
